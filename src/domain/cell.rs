@@ -1,0 +1,114 @@
+//! A cell, one keyword in one area, and what follows from a page of it.
+
+use std::num::NonZeroU32;
+
+use super::keyword::KeywordId;
+use super::station::StationId;
+
+/// The places on a full page.
+pub const PAGE_SIZE: u32 = 15;
+
+/// The highest page number that the API takes.
+const LAST_PAGE: u32 = 45;
+
+/// The number of a cell within its run, from 1 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CellNo(pub i32);
+
+/// One keyword around one station: the unit of work and of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// Its number within the run.
+    pub no: CellNo,
+    /// What is searched for.
+    pub keyword: KeywordId,
+    /// Around which station.
+    pub station: StationId,
+    /// How often it has failed in this run.
+    pub chances: i16,
+}
+
+/// What an answer says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// All matches.
+    pub total_count: u32,
+    /// How many of them can be paged to.
+    pub pageable_count: u32,
+    /// Whether this is the last page.
+    pub is_end: bool,
+}
+
+impl Meta {
+    /// Whether the API shows fewer places than it found. A count of 45 alone proves nothing: cut-off results with a
+    /// pageable count of 44 were recorded.
+    #[must_use]
+    pub fn is_cut_off(self) -> bool {
+        self.total_count > self.pageable_count
+    }
+}
+
+/// What to do after a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask for the page of this number.
+    Page(NonZeroU32),
+    /// The cell is read.
+    Done,
+}
+
+/// Decides what follows a page: `number` is its number, `documents` what it held.
+///
+/// Beyond the end the API repeats its last page, so the page count that follows from `pageable_count` ends a cell as
+/// well as `is_end` and an empty page do.
+#[must_use]
+pub fn next_step(number: NonZeroU32, meta: Meta, documents: usize) -> Step {
+    let last = meta.pageable_count.div_ceil(PAGE_SIZE).min(LAST_PAGE);
+    match number.checked_add(1) {
+        Some(next) if next.get() <= last && !meta.is_end && documents > 0 => Step::Page(next),
+        _ => Step::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(number: u32, pageable_count: u32, is_end: bool, documents: usize) -> Step {
+        let meta = Meta { total_count: 800, pageable_count, is_end };
+        next_step(NonZeroU32::new(number).unwrap(), meta, documents)
+    }
+
+    fn page(number: u32) -> Step {
+        Step::Page(NonZeroU32::new(number).unwrap())
+    }
+
+    #[test]
+    fn pages_follow_until_the_end() {
+        assert_eq!(step(1, 45, false, 15), page(2));
+        assert_eq!(step(2, 45, false, 15), page(3));
+        assert_eq!(step(2, 31, false, 15), page(3));
+        assert_eq!(step(3, 45, true, 15), Step::Done);
+    }
+
+    #[test]
+    fn the_page_count_ends_a_cell_that_never_says_so() {
+        assert_eq!(step(3, 45, false, 15), Step::Done);
+        assert_eq!(step(2, 30, false, 15), Step::Done);
+        assert_eq!(step(45, u32::MAX, false, 15), Step::Done);
+    }
+
+    #[test]
+    fn an_empty_page_ends_a_cell() {
+        assert_eq!(step(1, 45, false, 0), Step::Done);
+        assert_eq!(step(1, 0, true, 0), Step::Done);
+    }
+
+    #[test]
+    fn a_result_is_cut_off_where_more_was_found_than_is_shown() {
+        let meta = |total_count, pageable_count| Meta { total_count, pageable_count, is_end: false };
+
+        assert!(meta(812, 44).is_cut_off());
+        assert!(!meta(45, 45).is_cut_off());
+    }
+}
