@@ -7,4 +7,5 @@ pub mod geo;
 pub mod keyword;
 pub mod place;
 pub mod run;
+pub mod schedule;
 pub mod station;
