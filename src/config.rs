@@ -129,6 +129,9 @@ pub struct Database {
     /// Where that server keeps its data; always set after loading.
     #[serde(default)]
     pub directory: PathBuf,
+    /// The folders in which its programs are looked for first, from `PATH`.
+    #[serde(skip)]
+    pub programs: Vec<PathBuf>,
 }
 
 /// The keys of `[log]`.
@@ -219,6 +222,7 @@ impl Config {
         if config.database.directory.as_os_str().is_empty() {
             config.database.directory = environment.state_directory();
         }
+        config.database.programs = environment.program_folders();
         Ok(config)
     }
 }

@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod kakao;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;

@@ -65,6 +65,11 @@ impl Environment {
         }
     }
 
+    /// The folders of `PATH`.
+    pub(super) fn program_folders(&self) -> Vec<PathBuf> {
+        self.get("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default()
+    }
+
     /// Where a program of this user keeps what must outlive it.
     pub(super) fn state_directory(&self) -> PathBuf {
         if let Some(folder) = self.get("STATE_DIRECTORY") {

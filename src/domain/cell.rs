@@ -1,8 +1,10 @@
 //! A cell, one keyword in one area, and what follows from a page of it.
 
 use std::num::NonZeroU32;
+use std::ops::AddAssign;
 
 use super::keyword::KeywordId;
+use super::place::Place;
 use super::station::StationId;
 
 /// The places on a full page.
@@ -26,6 +28,104 @@ pub struct Cell {
     pub station: StationId,
     /// How often it has failed in this run.
     pub chances: i16,
+    /// Requests sent for it so far; the ledger takes an outcome only once, by this number.
+    pub attempts: i32,
+}
+
+/// The requests that were sent for something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// All of them.
+    pub requests: u32,
+    /// Those that repeated a failed one.
+    pub retries: u32,
+    /// Those that were answered 429.
+    pub throttled: u32,
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.retries += other.retries;
+        self.throttled += other.throttled;
+    }
+}
+
+/// What became of a cell.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The cell as it was taken up.
+    pub cell: Cell,
+    /// How it ended.
+    pub ending: Ending,
+    /// What it cost.
+    pub traffic: Traffic,
+    /// Documents left out because they had no id or no position.
+    pub documents_rejected: u32,
+    /// What it found; empty unless it is done.
+    pub places: Vec<Place>,
+}
+
+/// How the work on a cell ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All its pages were read.
+    Done {
+        /// Matches that the API found.
+        total_count: u32,
+        /// Pages that were read.
+        pages: u32,
+        /// Whether the API found more than it showed.
+        is_truncated: bool,
+    },
+    /// It failed, and why.
+    Failed(String),
+    /// The work was stopped before the end; the cell stays as it was.
+    Stopped,
+}
+
+/// Where a cell stands in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellStatus {
+    /// Still to be done.
+    Pending,
+    /// All its pages are stored.
+    Done,
+    /// Failed, and given up.
+    Failed,
+}
+
+impl CellStatus {
+    /// The word in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How often a cell may fail before it is given up.
+const CHANCES: i16 = 2;
+
+impl Outcome {
+    /// How often the cell has failed now.
+    #[must_use]
+    pub fn chances(&self) -> i16 {
+        self.cell.chances + i16::from(matches!(self.ending, Ending::Failed(_)))
+    }
+
+    /// Where the cell stands now: the first failure leaves it pending, for a second chance at the end of the run.
+    #[must_use]
+    pub fn status(&self) -> CellStatus {
+        match self.ending {
+            Ending::Done { .. } => CellStatus::Done,
+            Ending::Failed(_) if self.chances() >= CHANCES => CellStatus::Failed,
+            Ending::Failed(_) | Ending::Stopped => CellStatus::Pending,
+        }
+    }
 }
 
 /// What an answer says about itself.

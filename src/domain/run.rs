@@ -131,6 +131,4 @@ pub struct RunRecord {
     pub resumed_count: i32,
     /// Whether it covers everything.
     pub is_full: bool,
-    /// Whether it failed because the key was refused.
-    pub is_key_refused: bool,
 }

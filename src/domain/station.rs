@@ -161,6 +161,12 @@ impl StationMap {
         Self { stations, radius_m }
     }
 
+    /// The radius in metres.
+    #[must_use]
+    pub fn radius_m(&self) -> u32 {
+        self.radius_m
+    }
+
     /// The stations within the radius of `position`, with the distance in whole metres, rounded down.
     pub fn around(&self, position: LatLng) -> impl Iterator<Item = (StationId, i32)> {
         // A degree of latitude has at least 110,570 m.

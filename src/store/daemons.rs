@@ -1,0 +1,65 @@
+//! The daemons that share the database.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Error, Store};
+
+/// The row of a daemon is removed when it has been silent for this long.
+const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(1);
+
+/// The key of a daemon's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DaemonId(i64);
+
+impl Store {
+    /// Writes the row of a daemon that starts, and removes those long silent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn register_daemon(&self, host: &str, now: DateTime<Utc>) -> Result<DaemonId, Error> {
+        sqlx::query!("delete from daemon where beat_at < $1", now - FORGOTTEN_AFTER).execute(&self.pool).await?;
+        let id = sqlx::query_scalar!(
+            "insert into daemon (host, version, started_at, beat_at) values ($1, $2, $3, $3) returning daemon_id",
+            host,
+            env!("CARGO_PKG_VERSION"),
+            now
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(DaemonId(id))
+    }
+
+    /// Stamps the row; `false` where it is gone.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn beat(
+        &self,
+        id: DaemonId,
+        next_tick: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let done =
+            sqlx::query!("update daemon set beat_at = $2, next_tick = $3 where daemon_id = $1", id.0, now, next_tick)
+                .execute(&self.pool)
+                .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Removes the row of a daemon that stops.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn deregister_daemon(&self, id: DaemonId) -> Result<(), Error> {
+        sqlx::query!("delete from daemon where daemon_id = $1", id.0).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The last sign of life of a daemon on `host`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_beat(&self, host: &str) -> Result<Option<DateTime<Utc>>, Error> {
+        Ok(sqlx::query_scalar!("select max(beat_at) from daemon where host = $1", host).fetch_one(&self.pool).await?)
+    }
+}

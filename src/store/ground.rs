@@ -1,0 +1,201 @@
+//! Stations and keywords as stored, and how well each station is covered.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::Error;
+use crate::domain::cell::{Ending, Outcome};
+use crate::domain::geo::LatLng;
+use crate::domain::keyword::{Keyword, KeywordId};
+use crate::domain::run::RunId;
+use crate::domain::station::{Station, StationId, StoredStation, recognise};
+
+/// A keyword with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKeyword {
+    /// Its key.
+    pub id: KeywordId,
+    /// What it is.
+    pub keyword: Keyword,
+    /// Whether it was gone from the last configuration.
+    pub is_retired: bool,
+}
+
+/// All stored stations, retired ones included.
+pub(super) async fn stations(connection: &mut PgConnection) -> Result<Vec<StoredStation>, Error> {
+    let rows = sqlx::query!(
+        "select station_id, name, region, lines, latitude, longitude, retired_at from station order by station_id"
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let position = LatLng::new(row.latitude, row.longitude).map_err(|error| Error::Unknown {
+                table: "station",
+                column: "latitude, longitude",
+                value: error.to_string(),
+            })?;
+            let station = Station { name: row.name, region: row.region, lines: row.lines, position };
+            Ok(StoredStation { id: StationId(row.station_id), station, is_retired: row.retired_at.is_some() })
+        })
+        .collect()
+}
+
+/// What a new station file changed on the ground.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Shift {
+    /// Stations that moved or were retired: what is listed there is no longer true.
+    pub(super) stale: Vec<StationId>,
+    /// Whether stations came (or came back).
+    pub(super) has_new: bool,
+}
+
+/// Brings the stored stations in line with those of the file.
+pub(super) async fn sync_stations(
+    connection: &mut PgConnection,
+    wanted: &[Station],
+    now: DateTime<Utc>,
+) -> Result<Shift, Error> {
+    let stored = stations(connection).await?;
+    let ids = recognise(&stored, wanted);
+    let by_id: BTreeMap<StationId, &StoredStation> = stored.iter().map(|station| (station.id, station)).collect();
+    let mut shift = Shift::default();
+    for (station, id) in wanted.iter().zip(&ids) {
+        let Some(known) = id.map(|id| by_id[&id]) else {
+            shift.has_new = true;
+            insert_station(connection, station).await?;
+            continue;
+        };
+        shift.has_new |= known.is_retired;
+        if known.station.position != station.position {
+            shift.stale.push(known.id);
+        }
+        if known.is_retired || known.station != *station {
+            update_station(connection, known.id, station).await?;
+        }
+    }
+    let vanished = stored.iter().filter(|known| !known.is_retired && !ids.contains(&Some(known.id)));
+    let vanished: Vec<i32> = vanished.map(|known| known.id.0).collect();
+    sqlx::query!("update station set retired_at = $2 where station_id = any($1)", &vanished, now)
+        .execute(connection)
+        .await?;
+    shift.stale.extend(vanished.into_iter().map(StationId));
+    Ok(shift)
+}
+
+async fn insert_station(connection: &mut PgConnection, station: &Station) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into station (name, region, lines, latitude, longitude) values ($1, $2, $3, $4, $5)",
+        station.name,
+        station.region,
+        &station.lines,
+        station.position.latitude(),
+        station.position.longitude()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn update_station(connection: &mut PgConnection, id: StationId, station: &Station) -> Result<(), Error> {
+    sqlx::query!(
+        "update station set name = $2, region = $3, lines = $4, latitude = $5, longitude = $6, retired_at = null
+         where station_id = $1",
+        id.0,
+        station.name,
+        station.region,
+        &station.lines,
+        station.position.latitude(),
+        station.position.longitude()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// All stored keywords, retired ones included.
+pub(super) async fn keywords(connection: &mut PgConnection) -> Result<Vec<StoredKeyword>, Error> {
+    let rows = sqlx::query!(
+        r#"select keyword_id, query, category_group_code, retired_at is not null as "is_retired!"
+         from keyword order by keyword_id"#
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let keyword = Keyword::new(&row.query, row.category_group_code.as_deref())
+                .map_err(|error| Error::Unknown { table: "keyword", column: "query", value: error.to_string() })?;
+            Ok(StoredKeyword { id: KeywordId(row.keyword_id), keyword, is_retired: row.is_retired })
+        })
+        .collect()
+}
+
+/// Brings the stored keywords in line with the configured ones; returns whether the set changed.
+pub(super) async fn sync_keywords(
+    connection: &mut PgConnection,
+    wanted: &[Keyword],
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let queries: Vec<String> = wanted.iter().map(|keyword| keyword.query().to_owned()).collect();
+    let codes: Vec<Option<String>> =
+        wanted.iter().map(|keyword| keyword.category_group_code().map(str::to_owned)).collect();
+    let written = sqlx::query!(
+        "insert into keyword as k (query, category_group_code)
+         select query, code from unnest($1::text[], $2::text[]) with ordinality as t (query, code, rank) order by rank
+         on conflict (query) do update set category_group_code = excluded.category_group_code, retired_at = null
+         where k.retired_at is not null or k.category_group_code is distinct from excluded.category_group_code
+         returning keyword_id",
+        &queries,
+        &codes as &[Option<String>]
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    // Another ground was searched until now, so nothing is known to be complete.
+    let changed: Vec<i32> = written.iter().map(|row| row.keyword_id).collect();
+    sqlx::query!("update station_keyword set complete_since = null where keyword_id = any($1)", &changed)
+        .execute(&mut *connection)
+        .await?;
+    let retired =
+        sqlx::query!("update keyword set retired_at = $2 where query <> all($1) and retired_at is null", &queries, now)
+            .execute(connection)
+            .await?;
+    Ok(!changed.is_empty() || retired.rows_affected() > 0)
+}
+
+/// Records how the cells of a batch cover their stations.
+pub(super) async fn stamp_coverage(
+    connection: &mut PgConnection,
+    run: RunId,
+    outcomes: &[&Outcome],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let done: Vec<i32> = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome.ending, Ending::Done { .. }))
+        .map(|outcome| outcome.cell.no.0)
+        .collect();
+    sqlx::query!(
+        "insert into station_keyword as known
+             (station_id, keyword_id, radius_m, complete_since, complete_at, cut_off, places)
+         select station_id, keyword_id, radius_m, since.instant, since.instant, truncated, places
+         from crawl_cell cross join lateral (select case when truncated then null else $3::timestamptz end) as since (instant)
+         where crawl_run_id = $1 and cell_no = any($2)
+         on conflict (station_id, keyword_id) do update set
+             radius_m = excluded.radius_m,
+             complete_since = case
+                 when known.radius_m = excluded.radius_m and not excluded.cut_off
+                 then coalesce(known.complete_since, excluded.complete_since)
+                 else excluded.complete_since end,
+             complete_at = coalesce(excluded.complete_at, known.complete_at),
+             cut_off = excluded.cut_off,
+             places = excluded.places",
+        run.0,
+        &done,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The lock under which a run works: one process at a time, however many share the database.
+
+use std::time::Duration;
+
+use sqlx::{Connection, Executor, PgConnection};
+
+use super::{Error, Store};
+
+/// The key of the advisory lock: the letters `sanggwon`.
+const KEY: i64 = 0x7361_6e67_6777_6f6e;
+
+/// How often the lock's connection is used.
+const PING: Duration = Duration::from_secs(2);
+
+/// How long an answer to that may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The right to run, bound to a connection of its own.
+///
+/// The server ends a session that is silent for eight seconds, so the lock of a machine that lost power, or of a
+/// process that was stopped, is free after seconds.
+#[derive(Debug)]
+pub struct RunLock {
+    connection: PgConnection,
+}
+
+impl Store {
+    /// Takes the lock; `None` where another process has it.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn try_lock(&self) -> Result<Option<RunLock>, Error> {
+        let mut connection = self.target.connect().await?;
+        connection.execute("set idle_session_timeout = '8s'").await?;
+        let is_ours = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_ours!""#, KEY)
+            .fetch_one(&mut connection)
+            .await?;
+        if is_ours {
+            return Ok(Some(RunLock { connection }));
+        }
+        connection.close().await?;
+        Ok(None)
+    }
+}
+
+impl RunLock {
+    /// Keeps the lock until it is lost, and returns why.
+    pub async fn keep(&mut self) -> Error {
+        loop {
+            tokio::time::sleep(PING).await;
+            match tokio::time::timeout(PATIENCE, self.connection.ping()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error.into(),
+                Err(_) => return sqlx::Error::PoolTimedOut.into(),
+            }
+        }
+    }
+
+    /// Gives the lock back.
+    pub async fn release(self) {
+        // A connection that cannot be closed is gone, and its lock with it.
+        tokio::time::timeout(PATIENCE, self.connection.close()).await.ok();
+    }
+
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}

@@ -1,0 +1,115 @@
+//! Reading the history: for the scheduler, and for people.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::Serialize;
+
+use crate::domain::run::{RunId, RunRecord};
+use crate::store::{Error, Store};
+
+/// How many runs the scheduler looks back.
+const LOOK_BACK: i64 = 100;
+
+/// A row of the view `run_history`.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "named like the view's columns, which are documented")]
+pub struct HistoryRow {
+    pub crawl_run_id: i64,
+    pub started: NaiveDateTime,
+    pub trigger: String,
+    pub status: String,
+    pub due: Option<NaiveDateTime>,
+    pub finished: Option<NaiveDateTime>,
+    pub duration_s: f64,
+    pub cells_total: i32,
+    pub cells_done: i32,
+    pub cells_failed: i32,
+    pub cells_truncated: i32,
+    pub requests: i64,
+    pub retries: i64,
+    pub throttled: i64,
+    pub places_seen: i32,
+    pub places_new: i32,
+    pub places_changed: i32,
+    pub verdict: String,
+}
+
+impl Store {
+    /// What the scheduler must know: unfinished runs and the latest others, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn run_records(&self) -> Result<Vec<RunRecord>, Error> {
+        let rows = sqlx::query!(
+            r#"select crawl_run_id, trigger, scheduled_for, status, started_at, resume_at, resumed_count,
+                 scope is null as "is_full!"
+             from crawl_run
+             where status in ('running', 'interrupted')
+             or crawl_run_id in (select crawl_run_id from crawl_run order by crawl_run_id desc limit $1)
+             order by crawl_run_id desc"#,
+            LOOK_BACK
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let unknown = |column, value: &str| Error::Unknown { table: "crawl_run", column, value: value.to_owned() };
+        rows.into_iter()
+            .map(|row| {
+                Ok(RunRecord {
+                    id: RunId(row.crawl_run_id),
+                    trigger: row.trigger.parse().map_err(|()| unknown("trigger", &row.trigger))?,
+                    scheduled_for: row.scheduled_for,
+                    status: row.status.parse().map_err(|()| unknown("status", &row.status))?,
+                    started_at: row.started_at,
+                    resume_at: row.resume_at,
+                    resumed_count: row.resumed_count,
+                    is_full: row.is_full,
+                })
+            })
+            .collect()
+    }
+
+    /// The newest rows of `run_history`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn history(&self, limit: i64) -> Result<Vec<HistoryRow>, Error> {
+        Ok(sqlx::query_as!(
+            HistoryRow,
+            r#"select crawl_run_id as "crawl_run_id!", started as "started!", trigger as "trigger!", status as "status!", due,
+                 finished, extract(epoch from duration)::float8 as "duration_s!", cells_total as "cells_total!",
+                 cells_done as "cells_done!", cells_failed as "cells_failed!", cells_truncated as "cells_truncated!",
+                 requests as "requests!", retries as "retries!", throttled as "throttled!", places_seen as "places_seen!",
+                 places_new as "places_new!", places_changed as "places_changed!", verdict as "verdict!"
+             from run_history limit $1"#,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Records a tick that is not run; a tick that has a row already keeps it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn skip_tick(
+        &self,
+        tick: DateTime<Utc>,
+        reason: &str,
+        host: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        sqlx::query!(
+            "insert into crawl_run (trigger, scheduled_for, status, reason, coverage, started_at, finished_at, heartbeat_at,
+                 version, host)
+             values ('schedule', $1, 'skipped', $2, 'station', $3, $3, $3, $4, $5)
+             on conflict (scheduled_for) do nothing",
+            tick,
+            reason,
+            now,
+            env!("CARGO_PKG_VERSION"),
+            host
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! Opening a run: ground, row and ledger in one transaction; and taking up a run again.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use sqlx::{Postgres, Transaction};
+
+use crate::domain::geo::LatLng;
+use crate::domain::keyword::{Keyword, KeywordId};
+use crate::domain::run::{Coverage, RunId, Scope, Trigger};
+use crate::domain::station::{Station, StationId, StationMap, StoredStation};
+use crate::store::ground::{self, StoredKeyword};
+use crate::store::{Error, Fence, Store, places};
+
+/// The first words of a run's row.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// What made it start.
+    pub trigger: Trigger,
+    /// The tick that it serves.
+    pub scheduled_for: Option<DateTime<Utc>>,
+    /// How the ground is covered.
+    pub coverage: Coverage,
+    /// What it is limited to.
+    pub scope: Option<Scope>,
+    /// The radius around a station, in metres.
+    pub radius_m: u32,
+    /// What it works with, without secrets.
+    pub settings: serde_json::Value,
+    /// Where it runs.
+    pub host: String,
+}
+
+/// A cell before it has a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedCell {
+    /// What is searched for.
+    pub keyword: KeywordId,
+    /// Around which station.
+    pub station: StationId,
+}
+
+/// A transaction that opens a run; without [`Opening::insert`] nothing has happened.
+#[derive(Debug)]
+pub struct Opening {
+    transaction: Transaction<'static, Postgres>,
+    /// The stations in use.
+    pub stations: Vec<StoredStation>,
+    /// The keywords in use.
+    pub keywords: Vec<StoredKeyword>,
+}
+
+impl Store {
+    /// Begins to open a run: brings stations and keywords in line with what is wanted, and lists known places anew where
+    /// that or the radius changed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_run(
+        &self,
+        stations: &[Station],
+        keywords: &[Keyword],
+        radius_m: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Opening, Error> {
+        let mut transaction = self.pool.begin().await?;
+        let shift = ground::sync_stations(&mut transaction, stations, now).await?;
+        let has_other_keywords = ground::sync_keywords(&mut transaction, keywords, now).await?;
+        let last_radius_m = sqlx::query_scalar!(
+            r#"select (settings ->> 'radius_m')::int as radius_m from crawl_run
+             where settings ? 'radius_m' order by crawl_run_id desc limit 1"#
+        )
+        .fetch_optional(&mut *transaction)
+        .await?
+        .flatten();
+        let has_other_radius = last_radius_m != i32::try_from(radius_m).ok();
+        let mut stations = ground::stations(&mut transaction).await?;
+        stations.retain(|station| !station.is_retired);
+        if shift.has_new || !shift.stale.is_empty() || has_other_keywords || has_other_radius {
+            let map = StationMap::new(positions(&stations), radius_m);
+            places::relist(&mut transaction, &map, &shift.stale).await?;
+        }
+        let mut keywords = ground::keywords(&mut transaction).await?;
+        keywords.retain(|keyword| !keyword.is_retired);
+        Ok(Opening { transaction, stations, keywords })
+    }
+
+    /// Takes up an unfinished run; whoever held it before writes nothing more.
+    ///
+    /// # Errors
+    /// When the run is finished ([`Error::Superseded`]) or the database fails.
+    pub async fn resume_run(&self, run: RunId, host: &str, now: DateTime<Utc>) -> Result<Fence, Error> {
+        let resumed_count = sqlx::query_scalar!(
+            "update crawl_run set status = 'running', reason = null, resume_at = null, finished_at = null,
+                 heartbeat_at = $2, resumed_count = resumed_count + 1, version = $3, host = $4
+             where crawl_run_id = $1 and status in ('interrupted', 'failed') returning resumed_count",
+            run.0,
+            now,
+            env!("CARGO_PKG_VERSION"),
+            host
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or(Error::Superseded(run))?;
+        Ok(Fence { run, resumed_count })
+    }
+
+    /// The stations in use, and the radius of a run: what its listings are computed with.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ground_of(&self, run: RunId) -> Result<(Vec<StoredStation>, Vec<StoredKeyword>, u32), Error> {
+        let mut connection = self.pool.acquire().await?;
+        let radius_m = sqlx::query_scalar!("select max(radius_m) from crawl_cell where crawl_run_id = $1", run.0)
+            .fetch_one(&mut *connection)
+            .await?;
+        let stations = ground::stations(&mut connection).await?;
+        let keywords = ground::keywords(&mut connection).await?;
+        Ok((stations, keywords, radius_m.unwrap_or_default().unsigned_abs()))
+    }
+}
+
+impl Opening {
+    /// Writes the run's row and all its cells, and ends the transaction.
+    ///
+    /// # Errors
+    /// When the tick has a row already or the database fails.
+    pub async fn insert(mut self, run: &NewRun, cells: &[PlannedCell], now: DateTime<Utc>) -> Result<Fence, Error> {
+        let id = sqlx::query_scalar!(
+            "insert into crawl_run (trigger, scheduled_for, status, coverage, scope, started_at, heartbeat_at, cells_total,
+                 settings, version, host)
+             values ($1, $2, 'running', $3, $4, $5, $5, $6, $7, $8, $9) returning crawl_run_id",
+            run.trigger.as_str(),
+            run.scheduled_for,
+            run.coverage.as_str(),
+            run.scope.as_ref().map(Json) as Option<Json<&Scope>>,
+            now,
+            i32::try_from(cells.len()).unwrap_or(i32::MAX),
+            run.settings,
+            env!("CARGO_PKG_VERSION"),
+            run.host
+        )
+        .fetch_one(&mut *self.transaction)
+        .await?;
+        let keywords: Vec<i32> = cells.iter().map(|cell| cell.keyword.0).collect();
+        let stations: Vec<i32> = cells.iter().map(|cell| cell.station.0).collect();
+        sqlx::query!(
+            "insert into crawl_cell (crawl_run_id, cell_no, keyword_id, station_id, radius_m)
+             select $1, cell_no, keyword_id, station_id, $4
+             from unnest($2::int[], $3::int[]) with ordinality as t (keyword_id, station_id, cell_no)",
+            id,
+            &keywords,
+            &stations,
+            i32::try_from(run.radius_m).unwrap_or(i32::MAX)
+        )
+        .execute(&mut *self.transaction)
+        .await?;
+        self.transaction.commit().await?;
+        Ok(Fence { run: RunId(id), resumed_count: 0 })
+    }
+}
+
+fn positions(stations: &[StoredStation]) -> Vec<(StationId, LatLng)> {
+    stations.iter().map(|stored| (stored.id, stored.station.position)).collect()
+}
