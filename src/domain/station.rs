@@ -87,6 +87,7 @@ fn merge_cluster(mut cluster: Vec<Platform>) -> Station {
     let position = mean(cluster.iter().map(|platform| platform.position));
     let mut lines: Vec<String> = cluster.iter().map(|platform| platform.line.clone()).collect();
     lines.dedup();
+    lines.retain(|line| !line.is_empty());
     let region = cluster.iter().map(|platform| &platform.region).min().cloned().unwrap_or_default();
     let name = cluster.swap_remove(0).name;
     Station { name, region, lines, position }

@@ -1,0 +1,252 @@
+//! The places of the stand-in, and what a search finds among them.
+
+use std::collections::HashMap;
+
+use super::ruler;
+use super::strips::{Spot, Strips};
+use crate::domain::geo::{Circle, LatLng, Rect};
+use crate::domain::keyword::CATEGORY_GROUP_CODES;
+use crate::domain::place::Place;
+
+/// A place and how it is found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StandinPlace {
+    /// What is answered.
+    pub place: Place,
+    /// The queries that find it.
+    pub keywords: Vec<String>,
+    /// Its rank in the order of accuracy, the lowest first.
+    pub rank: u64,
+}
+
+/// Where a search looks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Area {
+    /// Within a distance.
+    Circle(Circle),
+    /// Between meridians and parallels.
+    Rect(Rect),
+}
+
+/// The order of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// By rank, which has nothing to do with the distance.
+    #[default]
+    Accuracy,
+    /// The nearest first; by rank where there is no centre.
+    Distance,
+}
+
+/// What is asked of the world.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Search {
+    /// The keyword; `None` on the category endpoint, where every place matches.
+    pub query: Option<String>,
+    /// The category groups that may answer; empty: all.
+    pub groups: Vec<String>,
+    /// Where to look; `None`: everywhere.
+    pub area: Option<Area>,
+    /// Where distances are measured from.
+    pub center: Option<LatLng>,
+    /// The order of the answer.
+    pub sort: Sort,
+}
+
+/// All places at one time; it does not change, a changed world is another one.
+#[derive(Debug, Default)]
+pub struct World {
+    places: Vec<StandinPlace>,
+    everywhere: Strips,
+    by_keyword: HashMap<String, Strips>,
+}
+
+/// A match: what it is sorted by, and the place's position in the world.
+type Hit = (u64, u32);
+
+impl World {
+    /// Takes the places and indexes them.
+    #[must_use]
+    pub fn new(places: Vec<StandinPlace>) -> Self {
+        let mut everywhere = Strips::default();
+        let mut by_keyword: HashMap<String, Strips> = HashMap::new();
+        for (index, StandinPlace { place, keywords, rank }) in (0..).zip(&places) {
+            let group = place.category_group_code.as_deref().map_or(0, group_bit);
+            everywhere.push(index, group, place.position, *rank);
+            for keyword in keywords {
+                let strips = match by_keyword.get_mut(keyword) {
+                    Some(strips) => strips,
+                    // Not for every place: it allocates the key.
+                    None => by_keyword.entry(keyword.clone()).or_default(),
+                };
+                strips.push(index, group, place.position, *rank);
+            }
+        }
+        everywhere.sort();
+        by_keyword.values_mut().for_each(Strips::sort);
+        Self { places, everywhere, by_keyword }
+    }
+
+    /// The places, in the order in which they were given.
+    #[must_use]
+    pub fn places(&self) -> &[StandinPlace] {
+        &self.places
+    }
+
+    /// What a search would find, in the order in which the API returns it, uncapped.
+    #[must_use]
+    pub fn search(&self, search: &Search) -> Vec<&StandinPlace> {
+        self.first(search, usize::MAX, None).1
+    }
+
+    /// How many places match, and the first `count` of them. With `thin_out`, every place whose number among those of
+    /// the keyword it divides is missing.
+    pub(super) fn first(&self, search: &Search, count: usize, thin_out: Option<u32>) -> (usize, Vec<&StandinPlace>) {
+        let mut hits = self.hits(search, thin_out);
+        let total = hits.len();
+        if count < total {
+            // Sorting a thousand matches to show 45 of them would be most of the cost of a search.
+            hits.select_nth_unstable(count);
+            hits.truncate(count);
+        }
+        hits.sort_unstable();
+        (total, hits.into_iter().map(|(_, index)| &self.places[index as usize]).collect())
+    }
+
+    fn hits(&self, search: &Search, thin_out: Option<u32>) -> Vec<Hit> {
+        let strips = match &search.query {
+            None => Some(&self.everywhere),
+            Some(query) => self.by_keyword.get(query.trim()),
+        };
+        let Some(strips) = strips else { return Vec::new() };
+        let groups = search.groups.iter().fold(0, |bits, code| bits | group_bit(code));
+        let is_wanted = |spot: &&Spot| {
+            (search.groups.is_empty() || spot.group & groups != 0)
+                && thin_out.is_none_or(|nth| !spot.ordinal.is_multiple_of(nth.max(1)))
+        };
+        let hit = |spot: &Spot| (sort_key(search, spot), spot.index);
+        match search.area {
+            None => strips.all().filter(is_wanted).map(hit).collect(),
+            Some(Area::Rect(rect)) => {
+                let is_inside = |spot: &&Spot| rect.contains(position(spot));
+                strips.around(rect).filter(is_wanted).filter(is_inside).map(hit).collect()
+            }
+            Some(Area::Circle(circle)) => {
+                let is_inside = |spot: &&Spot| ruler::is_inside(circle, position(spot));
+                strips.around(ruler::frame(circle)).filter(is_wanted).filter(is_inside).map(hit).collect()
+            }
+        }
+    }
+}
+
+fn sort_key(search: &Search, spot: &Spot) -> u64 {
+    match (search.sort, search.center) {
+        // The bits of floats that are not negative sort as the floats do.
+        (Sort::Distance, Some(center)) => ruler::distance_m(center, position(spot)).to_bits(),
+        _ => spot.rank,
+    }
+}
+
+fn position(spot: &Spot) -> LatLng {
+    LatLng::new(spot.latitude, spot.longitude).expect("it was taken from a position")
+}
+
+/// One bit per category group; none for an unknown one.
+fn group_bit(code: &str) -> u32 {
+    CATEGORY_GROUP_CODES.iter().position(|known| *known == code).map_or(0, |position| 1 << position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::standin::samples::{at, place};
+
+    fn ids(found: &[&StandinPlace]) -> Vec<String> {
+        found.iter().map(|found| found.place.id.to_string()).collect()
+    }
+
+    fn cafe() -> Search {
+        Search { query: Some("카페".to_owned()), ..Search::default() }
+    }
+
+    #[test]
+    fn a_place_on_a_border_is_in_both_rectangles() {
+        let world = World::new(vec![place("10000001", at(37.5, 127.1))]);
+        let west = Rect { west: 127.0, south: 37.4, east: 127.1, north: 37.6 };
+        let east = Rect { west: 127.1, south: 37.4, east: 127.2, north: 37.6 };
+        let south = Rect { west: 127.0, south: 37.4, east: 127.2, north: 37.5 };
+
+        for rect in [west, east, south] {
+            let search = Search { area: Some(Area::Rect(rect)), ..cafe() };
+            assert_eq!(world.search(&search).len(), 1, "{rect:?}");
+        }
+    }
+
+    #[test]
+    fn a_circle_finds_what_a_scan_of_all_places_finds() {
+        let mut chance = crate::standin::chance::Chance::of(&[3]);
+        let scattered = (0..2000).map(|number| {
+            let position = at(37.5 + chance.between(-0.03, 0.03), 127.0 + chance.between(-0.03, 0.03));
+            place(&format!("{}", 10_000_000 + number), position)
+        });
+        let world = World::new(scattered.collect());
+
+        for radius_m in [0, 300, 1000, 2500, 20_000] {
+            let circle = Circle { center: at(37.501, 127.003), radius_m };
+            let search = Search { area: Some(Area::Circle(circle)), ..cafe() };
+            let scanned = world.places().iter().filter(|place| circle.contains(place.place.position)).count();
+            assert_eq!(world.search(&search).len(), scanned, "{radius_m}");
+        }
+    }
+
+    #[test]
+    fn the_first_ones_are_those_of_the_whole_order() {
+        let near = |number: i32| at(37.5 + f64::from(number * 7 % 100) * 1e-4, 127.0);
+        let world =
+            World::new((0..100).map(|number| place(&format!("{}", 20_000_000 + number), near(number))).collect());
+
+        for sort in [Sort::Accuracy, Sort::Distance] {
+            let search = Search { sort, center: Some(at(37.5, 127.0)), ..cafe() };
+            let (total, first) = world.first(&search, 45, None);
+            assert_eq!(total, 100);
+            assert_eq!(ids(&first), ids(&world.search(&search)[..45]));
+        }
+    }
+
+    #[test]
+    fn the_order_of_accuracy_is_not_that_of_distance() {
+        let near = |number: i32| at(37.5 + f64::from(number) * 1e-4, 127.0);
+        let world =
+            World::new((0..50).map(|number| place(&format!("{}", 20_000_000 + number), near(number))).collect());
+        let by_distance = Search { sort: Sort::Distance, center: Some(at(37.5, 127.0)), ..cafe() };
+
+        let nearest = ids(&world.search(&by_distance));
+
+        assert!(nearest.is_sorted());
+        assert!(!ids(&world.search(&cafe())).is_sorted());
+    }
+
+    #[test]
+    fn groups_narrow_a_search() {
+        let mut study = place("10000002", at(37.5, 127.0));
+        study.place.category_group_code = None;
+        let world = World::new(vec![place("10000001", at(37.5, 127.0)), study]);
+        let with = |groups: &[&str]| {
+            let groups = groups.iter().map(|code| (*code).to_owned()).collect();
+            world.search(&Search { groups, query: None, ..cafe() }).len()
+        };
+
+        assert_eq!((with(&[]), with(&["CE7"]), with(&["FD6"]), with(&["FD6", "CE7"])), (2, 1, 0, 1));
+    }
+
+    #[test]
+    fn a_thinned_out_keyword_misses_every_nth_place_everywhere() {
+        let world =
+            World::new((0..10).map(|number| place(&format!("{}", 30_000_000 + number), at(37.5, 127.0))).collect());
+
+        let (total, found) = world.first(&cafe(), 45, Some(5));
+
+        assert_eq!(total, 8);
+        assert!(!ids(&found).contains(&"30000004".to_owned()));
+    }
+}
