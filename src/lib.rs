@@ -19,8 +19,11 @@
 
 pub mod clock;
 pub mod config;
+pub mod crawl;
 pub mod domain;
 pub mod kakao;
+pub mod runner;
+pub mod scheduler;
 pub mod shutdown;
 pub mod standin;
 pub mod stations;

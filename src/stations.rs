@@ -71,9 +71,9 @@ fn read(bytes: &[u8], path: &Path) -> Result<(Vec<Station>, Vec<Rejected>), Erro
     let mut is_first = true;
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(|error| Error::Unreadable(path.to_owned(), error.into()))? {
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = || line_of(bytes, record.position());
         let row = StringRecord::from_byte_record(record.clone())
-            .map_err(|_| Error::Encoding { path: path.to_owned(), line })?;
+            .map_err(|_| Error::Encoding { path: path.to_owned(), line: line() })?;
         if row.iter().all(str::is_empty) {
             continue;
         }
@@ -81,11 +81,19 @@ fn read(bytes: &[u8], path: &Path) -> Result<(Vec<Station>, Vec<Rejected>), Erro
         match platform(&row) {
             _ if is_header => {}
             Ok(platform) => platforms.push(platform),
-            Err(reason) => rejected.push(Rejected { line, reason }),
+            Err(reason) => rejected.push(Rejected { line: line(), reason }),
         }
     }
     let stations = merge(platforms);
     if stations.is_empty() { Err(Error::Empty(path.to_owned())) } else { Ok((stations, rejected)) }
+}
+
+/// The line of a record. The reader's own count stands before the blank lines that it skips.
+fn line_of(bytes: &[u8], position: Option<&csv::Position>) -> u64 {
+    let start = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(0).min(bytes.len());
+    let blank = bytes[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let breaks = bytes[..start + blank].iter().filter(|byte| **byte == b'\n').count();
+    breaks as u64 + 1
 }
 
 /// Whether the first row names its columns: there are words where numbers belong.
@@ -95,8 +103,8 @@ fn is_header(row: &StringRecord) -> bool {
 }
 
 fn platform(row: &StringRecord) -> Result<Platform, String> {
-    let used = row.iter().rposition(|text| !text.is_empty()).map_or(0, |last| last + 1);
-    if used > COLUMNS || row.len() < COLUMNS {
+    let used = row.iter().enumerate().filter(|(_, text)| !text.is_empty()).map(|(column, _)| column + 1).max();
+    if used > Some(COLUMNS) || row.len() < COLUMNS {
         return Err(format!("it has {} columns, not {COLUMNS}: name,region,latitude,longitude,line", row.len()));
     }
     let [name, region, latitude, longitude, line] = [0, 1, 2, 3, 4].map(|column| row.get(column).unwrap_or_default());
@@ -111,9 +119,8 @@ fn platform(row: &StringRecord) -> Result<Platform, String> {
 
 /// A position in Korea, the only ground that the API covers.
 fn position(latitude: f64, longitude: f64) -> Result<LatLng, String> {
-    let is_in_korea = |latitude: f64, longitude: f64| {
-        (32.0..=39.5).contains(&latitude) && (123.0..=133.0).contains(&longitude)
-    };
+    let is_in_korea =
+        |latitude: f64, longitude: f64| (32.0..=39.5).contains(&latitude) && (123.0..=133.0).contains(&longitude);
     if is_in_korea(latitude, longitude) {
         return LatLng::new(latitude, longitude).map_err(|error| error.to_string());
     }
@@ -153,7 +160,10 @@ mod tests {
             "\u{feff}역명,지역,위도,경도,호선\r\n\r\n가능역,수도권,37.748,127.044,1호선\r\n  \r\n\"가산, 디지털\",수도권,37.48,126.88,7호선\r\n",
         );
 
-        assert_eq!(stations.iter().map(|station| station.name.as_str()).collect::<Vec<_>>(), ["가능역", "가산, 디지털"]);
+        assert_eq!(
+            stations.iter().map(|station| station.name.as_str()).collect::<Vec<_>>(),
+            ["가능역", "가산, 디지털"]
+        );
         assert_eq!(rejected, []);
     }
 

@@ -14,6 +14,8 @@ mod runs;
 mod schema;
 mod usage;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
@@ -55,6 +57,9 @@ pub enum Error {
     /// A statement failed.
     #[error("the database refused a statement")]
     Statement(#[from] sqlx::Error),
+    /// No answer.
+    #[error("the database has not answered for {}", humantime::format_duration(*.0))]
+    Silent(Duration),
     /// A row says what this version does not know.
     #[error("{table}.{column} holds {value:?}, which this version does not know")]
     Unknown {

@@ -125,6 +125,8 @@ pub struct RunRecord {
     pub status: Status,
     /// When it first started; for a skipped tick, when that was recorded.
     pub started_at: DateTime<Utc>,
+    /// When its status became final.
+    pub finished_at: Option<DateTime<Utc>>,
     /// From when on it may be resumed.
     pub resume_at: Option<DateTime<Utc>>,
     /// How often it was resumed.

@@ -51,7 +51,7 @@ impl RunLock {
             match tokio::time::timeout(PATIENCE, self.connection.ping()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return error.into(),
-                Err(_) => return sqlx::Error::PoolTimedOut.into(),
+                Err(_) => return Error::Silent(PATIENCE),
             }
         }
     }

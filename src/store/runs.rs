@@ -98,6 +98,23 @@ impl Store {
         Ok(done.rows_affected())
     }
 
+    /// Closes an unfinished run that nobody works on as failed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn give_up_run(&self, run: RunId, reason: &str, now: DateTime<Utc>) -> Result<(), Error> {
+        sqlx::query!(
+            "update crawl_run set status = 'failed', reason = $2, resume_at = null, finished_at = $3
+             where crawl_run_id = $1 and status = 'interrupted'",
+            run.0,
+            reason,
+            now
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// The counts of a run.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ impl Store {
     /// When the database fails.
     pub async fn run_records(&self) -> Result<Vec<RunRecord>, Error> {
         let rows = sqlx::query!(
-            r#"select crawl_run_id, trigger, scheduled_for, status, started_at, resume_at, resumed_count,
+            r#"select crawl_run_id, trigger, scheduled_for, status, started_at, finished_at, resume_at, resumed_count,
                  scope is null as "is_full!"
              from crawl_run
              where status in ('running', 'interrupted')
@@ -59,6 +59,7 @@ impl Store {
                     scheduled_for: row.scheduled_for,
                     status: row.status.parse().map_err(|()| unknown("status", &row.status))?,
                     started_at: row.started_at,
+                    finished_at: row.finished_at,
                     resume_at: row.resume_at,
                     resumed_count: row.resumed_count,
                     is_full: row.is_full,

@@ -1,0 +1,117 @@
+//! Which cells a run has.
+
+use std::collections::BTreeSet;
+
+use crate::domain::run::Scope;
+use crate::domain::station::StoredStation;
+use crate::store::{PlannedCell, StoredKeyword};
+
+/// Why there is nothing to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A name that no station has.
+    #[error("no station is called {0:?}{hint}", hint = hint(.1))]
+    UnknownStation(String, Vec<String>),
+    /// A keyword that is not configured.
+    #[error("{0:?} is no configured keyword; the keywords are {keywords}", keywords = .1.join(", "))]
+    UnknownKeyword(String, Vec<String>),
+    /// Nothing to crawl.
+    #[error("there is nothing to crawl: no stations or no keywords")]
+    Empty,
+}
+
+fn hint(similar: &[String]) -> String {
+    if similar.is_empty() { String::new() } else { format!("; did you mean {}?", similar.join(", ")) }
+}
+
+/// Every keyword around every station, as far as the scope goes, station by station.
+///
+/// # Errors
+/// When the scope names what is not there, or nothing is left to do.
+pub fn plan(stations: &[StoredStation], keywords: &[StoredKeyword], scope: &Scope) -> Result<Vec<PlannedCell>, Error> {
+    let wanted_stations = names(stations, scope)?;
+    for query in &scope.keywords {
+        if keywords.iter().all(|known| known.keyword.query() != query) {
+            let known = keywords.iter().map(|known| known.keyword.query().to_owned()).collect();
+            return Err(Error::UnknownKeyword(query.clone(), known));
+        }
+    }
+    let in_scope = |known: &&StoredKeyword| {
+        scope.keywords.is_empty() || scope.keywords.iter().any(|query| query == known.keyword.query())
+    };
+    let cells: Vec<PlannedCell> = stations
+        .iter()
+        .filter(|stored| scope.stations.is_empty() || wanted_stations.contains(stored.station.name.as_str()))
+        .flat_map(|stored| {
+            keywords.iter().filter(in_scope).map(|known| PlannedCell { keyword: known.id, station: stored.id })
+        })
+        .collect();
+    if cells.is_empty() { Err(Error::Empty) } else { Ok(cells) }
+}
+
+/// The station names that a scope means; the suffix 역 may be left out. One name may stand for several stations.
+fn names<'a>(stations: &'a [StoredStation], scope: &Scope) -> Result<BTreeSet<&'a str>, Error> {
+    let known: BTreeSet<&str> = stations.iter().map(|stored| stored.station.name.as_str()).collect();
+    scope
+        .stations
+        .iter()
+        .map(|name| {
+            let with_suffix = format!("{name}역");
+            known.get(name.as_str()).or_else(|| known.get(with_suffix.as_str())).copied().ok_or_else(|| {
+                let stem = name.trim_end_matches('역');
+                let is_similar = |known: &&&str| !stem.is_empty() && known.contains(stem);
+                let similar = known.iter().filter(is_similar).take(5).map(|name| (*name).to_owned()).collect();
+                Error::UnknownStation(name.clone(), similar)
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::geo::LatLng;
+    use crate::domain::keyword::{Keyword, KeywordId};
+    use crate::domain::station::{Station, StationId};
+
+    fn station(id: i32, name: &str) -> StoredStation {
+        let position = LatLng::new(37.5, 127.0).unwrap();
+        let station = Station { name: name.to_owned(), region: String::new(), lines: Vec::new(), position };
+        StoredStation { id: StationId(id), station, is_retired: false }
+    }
+
+    fn keyword(id: i32, query: &str) -> StoredKeyword {
+        StoredKeyword { id: KeywordId(id), keyword: Keyword::new(query, None).unwrap(), is_retired: false }
+    }
+
+    fn planned(stations: &[&str], keywords: &[&str]) -> Result<Vec<(i32, i32)>, Error> {
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let known = [station(1, "신촌역"), station(2, "신촌역"), station(3, "서울역")];
+        let scope = Scope { stations: own(stations), keywords: own(keywords) };
+        let cells = plan(&known, &[keyword(1, "카페"), keyword(2, "공원")], &scope)?;
+        Ok(cells.into_iter().map(|cell| (cell.station.0, cell.keyword.0)).collect())
+    }
+
+    #[test]
+    fn every_keyword_is_searched_around_every_station() {
+        assert_eq!(planned(&[], &[]).unwrap(), [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]);
+    }
+
+    #[test]
+    fn a_scope_limits_both_and_a_name_means_all_its_stations() {
+        assert_eq!(planned(&["신촌"], &["공원"]).unwrap(), [(1, 2), (2, 2)]);
+        assert_eq!(planned(&["서울역"], &[]).unwrap(), [(3, 1), (3, 2)]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_said_with_what_is() {
+        assert_eq!(planned(&["서울대역"], &[]).unwrap_err().to_string(), "no station is called \"서울대역\"");
+        assert_eq!(planned(&["촌"], &[]).unwrap_err().to_string(), "no station is called \"촌\"; did you mean 신촌역?");
+        assert!(planned(&[], &["술집"]).unwrap_err().to_string().ends_with("the keywords are 카페, 공원"));
+    }
+
+    #[test]
+    fn an_empty_plan_is_an_error() {
+        assert_eq!(plan(&[], &[keyword(1, "카페")], &Scope::default()), Err(Error::Empty));
+    }
+}

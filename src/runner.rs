@@ -1,0 +1,264 @@
+//! One run, from the lock to its closed row, whatever happens in between.
+
+mod closing;
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::clock;
+use crate::crawl::allowance::Reserve;
+use crate::crawl::progress::Progress;
+use crate::crawl::{Crawl, Ground, plan};
+use crate::domain::keyword::Keyword;
+use crate::domain::run::{Coverage, RunId, Scope, Trigger};
+use crate::domain::station::{Station, StationMap};
+use crate::kakao::Client;
+use crate::store::{self, Closing, Counts, Fence, NewRun, RunLock, Store};
+use closing::Ending;
+
+/// How often a run shows that it is alive, besides its batches.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How often the row's closing is tried where the database is away.
+const CLOSING_ATTEMPTS: u32 = 10;
+
+/// How long a try to close may take, and the wait after one that failed.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
+const CLOSING_PAUSE: Duration = Duration::from_secs(1);
+
+/// What runs are made of.
+#[derive(Debug)]
+pub struct Runner {
+    /// The database.
+    pub store: Store,
+    /// The API.
+    pub client: Client,
+    /// The stations of the station file.
+    pub stations: Vec<Station>,
+    /// What an onlooker sees.
+    pub progress: Progress,
+    /// How runs go about it.
+    pub settings: Settings,
+}
+
+/// How runs go about it.
+#[derive(Debug)]
+pub struct Settings {
+    /// What is searched for.
+    pub keywords: Vec<Keyword>,
+    /// The radius around a station, in metres.
+    pub radius_m: u32,
+    /// How the ground is covered.
+    pub coverage: Coverage,
+    /// The pause between the pages of a cell.
+    pub page_delay: Duration,
+    /// The requests granted per day.
+    pub daily_quota: u32,
+    /// How long the last requests and writes may take after the stop token.
+    pub grace: Duration,
+    /// Where this is.
+    pub host: String,
+    /// All of it for the run's row, without secrets.
+    pub recorded: serde_json::Value,
+}
+
+/// What is to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assignment {
+    /// A new run.
+    Open {
+        /// What makes it start.
+        trigger: Trigger,
+        /// The tick that it serves.
+        scheduled_for: Option<DateTime<Utc>>,
+        /// What it is limited to.
+        scope: Scope,
+    },
+    /// An unfinished one.
+    Resume(RunId),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its key.
+    pub run: RunId,
+    /// Its status and reason.
+    pub closing: Closing,
+    /// What it counted.
+    pub counts: Counts,
+}
+
+/// Why there is no run, or no word of its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is nothing to do.
+    #[error("could not plan the run")]
+    Plan(#[from] plan::Error),
+    /// The database failed before the run was open or after it was closed.
+    #[error("could not open or close the run")]
+    Store(#[from] store::Error),
+    /// The stop token fired before the run was open.
+    #[error("stopped before the run was open")]
+    Stopped,
+}
+
+impl Runner {
+    /// Runs an assignment under the lock. Whatever ends the work, the row is closed with the reason, unless the database
+    /// is gone for good or somebody else has taken the run over.
+    ///
+    /// # Errors
+    /// When the run could not be opened, or its end could not be recorded.
+    pub async fn run(
+        &self,
+        lock: &mut RunLock,
+        assignment: &Assignment,
+        stop: &CancellationToken,
+    ) -> Result<Report, Error> {
+        let opening = async {
+            let fence = self.claim(assignment).await?;
+            Ok::<_, Error>((fence, self.ground(fence.run).await?))
+        };
+        let (fence, ground) = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(Error::Stopped),
+            opened = opening => opened?,
+        };
+        let ending = self.work(lock, fence, &ground, stop).await;
+        let counts = self.store.counts(fence.run).await;
+        let closing = closing::of(&ending, counts.as_ref().ok(), clock::now());
+        self.close(fence, &closing, &ending).await?;
+        let report = Report { run: fence.run, closing, counts: self.store.counts(fence.run).await? };
+        report.log();
+        Ok(report)
+    }
+
+    async fn claim(&self, assignment: &Assignment) -> Result<Fence, Error> {
+        let now = clock::now();
+        let settings = &self.settings;
+        let (trigger, scheduled_for, scope) = match assignment {
+            Assignment::Resume(run) => {
+                let fence = self.store.resume_run(*run, &settings.host, now).await?;
+                info!(run.id = %run, run.resumed = fence.resumed_count, "run {run} goes on where it was interrupted");
+                return Ok(fence);
+            }
+            Assignment::Open { trigger, scheduled_for, scope } => (*trigger, *scheduled_for, scope),
+        };
+        let opening = self.store.open_run(&self.stations, &settings.keywords, settings.radius_m, now).await?;
+        let cells = plan::plan(&opening.stations, &opening.keywords, scope)?;
+        let new = NewRun {
+            trigger,
+            scheduled_for,
+            coverage: settings.coverage,
+            scope: (!scope.is_everything()).then(|| scope.clone()),
+            radius_m: settings.radius_m,
+            settings: settings.recorded.clone(),
+            host: settings.host.clone(),
+        };
+        let fence = opening.insert(&new, &cells, now).await?;
+        info!(run.id = %fence.run, run.trigger = %trigger, cells = cells.len(), "run {} started: {} cells", fence.run, cells.len());
+        Ok(fence)
+    }
+
+    async fn ground(&self, run: RunId) -> Result<Ground, Error> {
+        let (stations, keywords, radius_m) = self.store.ground_of(run).await?;
+        let live = stations.iter().filter(|stored| !stored.is_retired);
+        let map = StationMap::new(live.map(|stored| (stored.id, stored.station.position)).collect(), radius_m);
+        let counts = self.store.counts(run).await?;
+        self.progress.begin(counts.cells_total, counts.cells_done, counts.cells_failed);
+        Ok(Ground {
+            centers: stations.iter().map(|stored| (stored.id, stored.station.position)).collect(),
+            keywords: keywords.into_iter().map(|stored| (stored.id, stored.keyword)).collect(),
+            map,
+            page_delay: self.settings.page_delay,
+        })
+    }
+
+    async fn work(&self, lock: &mut RunLock, fence: Fence, ground: &Ground, stop: &CancellationToken) -> Ending {
+        let allowance = Reserve::new(&self.store, self.settings.daily_quota);
+        let crawl = Crawl {
+            client: &self.client,
+            allowance: &allowance,
+            store: &self.store,
+            fence,
+            ground,
+            progress: &self.progress,
+        };
+        self.client.gate().begin();
+        let ending = tokio::select! {
+            ended = AssertUnwindSafe(crawl.run(stop)).catch_unwind() => match ended {
+                Ok(Ok(end)) => Ending::Crawled(end),
+                Ok(Err(error)) => Ending::Store(error),
+                Err(panic) => Ending::Panicked(panic_message(panic.as_ref())),
+            },
+            error = lock.keep() => Ending::LockLost(error),
+            error = self.show_life(fence) => Ending::Store(error),
+            () = self.grace_over(stop) => Ending::GraceOver,
+        };
+        tokio::time::timeout(CLOSING_PATIENCE, allowance.close()).await.ok();
+        ending
+    }
+
+    async fn show_life(&self, fence: Fence) -> store::Error {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            if let Err(error) = self.store.beat_run(fence, clock::now()).await {
+                return error;
+            }
+        }
+    }
+
+    async fn grace_over(&self, stop: &CancellationToken) {
+        stop.cancelled().await;
+        tokio::time::sleep(self.settings.grace).await;
+    }
+
+    /// Closes the row, again and again while the database is away for a moment.
+    async fn close(&self, fence: Fence, closing: &Closing, ending: &Ending) -> Result<(), Error> {
+        if let Ending::Store(error @ store::Error::Superseded(_)) = ending {
+            warn!(run.id = %fence.run, error = error as &dyn std::error::Error, "run {} is in other hands", fence.run);
+        }
+        let mut attempt = 1;
+        loop {
+            let closed = self.store.close_run(fence, closing, clock::now());
+            let failure = match tokio::time::timeout(CLOSING_PATIENCE, closed).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error @ store::Error::Superseded(_))) => return Err(error.into()),
+                Ok(Err(error)) => error,
+                Err(_) => store::Error::Silent(CLOSING_PATIENCE),
+            };
+            if attempt == CLOSING_ATTEMPTS {
+                error!(run.id = %fence.run, error = &failure as &dyn std::error::Error,
+                    "run {} could not be closed; the next holder of the lock puts its row right", fence.run);
+                return Err(failure.into());
+            }
+            attempt += 1;
+            tokio::time::sleep(CLOSING_PAUSE).await;
+        }
+    }
+}
+
+impl Report {
+    fn log(&self) {
+        let Counts { cells_done, cells_failed, cells_pending, requests, places_new, places_changed, .. } = self.counts;
+        let reason = self.closing.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        info!(
+            run.id = %self.run, run.status = %self.closing.status, run.cells_done = cells_done,
+            run.cells_failed = cells_failed, run.requests = requests,
+            "run {} ended as {}{reason}: {cells_done} cells done, {cells_failed} failed, {cells_pending} pending; \
+             {requests} requests; {places_new} new places, {places_changed} changed",
+            self.run, self.closing.status,
+        );
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

@@ -1,0 +1,139 @@
+//! What a run's row says in the end: a pure rule.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::crawl::End;
+use crate::domain::run::Status;
+use crate::kakao::{self, quota};
+use crate::store::{self, Closing, Counts};
+
+/// How long an API that was given up is left alone.
+const AWAY_PAUSE: TimeDelta = TimeDelta::minutes(30);
+
+/// How the work on a run ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The crawl came to an end of its own.
+    Crawled(End),
+    /// The database failed.
+    Store(store::Error),
+    /// The lock is gone.
+    LockLost(store::Error),
+    /// The grace period was too short.
+    GraceOver,
+    /// A bug.
+    Panicked(String),
+}
+
+/// The last words of a run.
+pub(super) fn of(ending: &Ending, counts: Option<&Counts>, now: DateTime<Utc>) -> Closing {
+    let failed = |reason| Closing { status: Status::Failed, reason: Some(reason), resume_at: None };
+    let interrupted =
+        |reason, resume_at| Closing { status: Status::Interrupted, reason: Some(reason), resume_at: Some(resume_at) };
+    match ending {
+        Ending::Crawled(End::Finished) => finished(counts),
+        Ending::Crawled(End::Stopped) => interrupted("stopped by a signal".to_owned(), now),
+        Ending::Crawled(End::Hopeless(why)) => failed(format!("nothing but failures: {why}")),
+        Ending::Crawled(End::Cut(error)) => match error {
+            kakao::Error::KeyRefused(_) => failed(error.to_string()),
+            kakao::Error::QuotaSpent(_) => interrupted(error.to_string(), quota::next_day(now)),
+            kakao::Error::Away { .. } => interrupted(error.to_string(), now + AWAY_PAUSE),
+            kakao::Error::Cell(_) | kakao::Error::Stopped | kakao::Error::Allowance(_) => {
+                interrupted(error.to_string(), now)
+            }
+        },
+        Ending::Store(error) => interrupted(chain(error), now),
+        Ending::LockLost(error) => interrupted(format!("the lock was lost: {}", chain(error)), now),
+        Ending::GraceOver => interrupted("stopped by a signal; the last answers came too late".to_owned(), now),
+        Ending::Panicked(message) => failed(format!("a bug: {message}")),
+    }
+}
+
+fn finished(counts: Option<&Counts>) -> Closing {
+    match counts.map(|counts| counts.cells_failed) {
+        Some(0) => Closing { status: Status::Succeeded, reason: None, resume_at: None },
+        Some(failed) => {
+            let cells = if failed == 1 { "1 cell".to_owned() } else { format!("{failed} cells") };
+            let reason = format!("{cells} failed twice; run_failure says why");
+            Closing { status: Status::Partial, reason: Some(reason), resume_at: None }
+        }
+        None => Closing {
+            status: Status::Interrupted,
+            reason: Some("the database was gone at the end".to_owned()),
+            resume_at: None,
+        },
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-22T18:07:00Z".parse().unwrap()
+    }
+
+    fn counts(cells_failed: i32) -> Counts {
+        Counts {
+            cells_total: 10,
+            cells_done: 10 - cells_failed,
+            cells_failed,
+            cells_pending: 0,
+            cells_truncated: 0,
+            requests: 10,
+            retries: 0,
+            throttled: 0,
+            documents_rejected: 0,
+            places_seen: 0,
+            places_new: 0,
+            places_changed: 0,
+        }
+    }
+
+    fn closing(end: End) -> Closing {
+        of(&Ending::Crawled(end), Some(&counts(0)), now())
+    }
+
+    #[test]
+    fn a_run_succeeded_only_where_no_cell_failed() {
+        assert_eq!(closing(End::Finished).status, Status::Succeeded);
+        assert_eq!(of(&Ending::Crawled(End::Finished), Some(&counts(1)), now()).status, Status::Partial);
+        assert_eq!(of(&Ending::Crawled(End::Finished), None, now()).status, Status::Interrupted);
+    }
+
+    #[test]
+    fn a_spent_quota_goes_on_at_midnight_in_seoul() {
+        let closing = closing(End::Cut(kakao::Error::QuotaSpent(String::new())));
+
+        assert_eq!(closing.status, Status::Interrupted);
+        assert_eq!(closing.resume_at, Some("2026-11-23T15:00:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_api_that_is_away_is_tried_again_after_half_an_hour() {
+        let away = kakao::Error::Away { silence: Duration::from_secs(1800), last: "503: maintenance".to_owned() };
+
+        let closing = closing(End::Cut(away));
+
+        assert_eq!(closing.resume_at, Some(now() + TimeDelta::minutes(30)));
+        assert_eq!(closing.reason.as_deref(), Some("no good answer for 30m: 503: maintenance"));
+    }
+
+    #[test]
+    fn a_refused_key_and_a_bug_are_failures() {
+        assert_eq!(closing(End::Cut(kakao::Error::KeyRefused(String::new()))).status, Status::Failed);
+        assert_eq!(of(&Ending::Panicked(String::new()), None, now()).status, Status::Failed);
+    }
+}

@@ -1,0 +1,245 @@
+//! The table of cases.
+
+use super::*;
+
+/// A Monday at three in Seoul.
+const TICK: &str = "2026-11-22T18:00:00Z";
+
+fn utc(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn after_tick(seconds: i64) -> DateTime<Utc> {
+    utc(TICK) + TimeDelta::seconds(seconds)
+}
+
+fn weeks_before(weeks: i64) -> DateTime<Utc> {
+    utc(TICK) - TimeDelta::weeks(weeks)
+}
+
+fn schedule(cron: &str) -> Schedule {
+    Schedule::parse(cron, "Asia/Seoul").unwrap()
+}
+
+const DAY: u64 = 24 * 3600;
+
+fn windows() -> Windows {
+    let days = |days| Duration::from_secs(days * DAY);
+    Windows { is_enabled: true, catch_up: days(7), resume: days(3) }
+}
+
+/// A run that served a tick and took ten minutes.
+fn served(id: i64, tick: DateTime<Utc>) -> RunRecord {
+    RunRecord {
+        id: RunId(id),
+        trigger: Trigger::Schedule,
+        scheduled_for: Some(tick),
+        status: Status::Succeeded,
+        started_at: tick,
+        finished_at: Some(tick + TimeDelta::minutes(10)),
+        resume_at: None,
+        resumed_count: 0,
+        is_full: true,
+    }
+}
+
+fn unfinished(id: i64, tick: DateTime<Utc>) -> RunRecord {
+    RunRecord { status: Status::Interrupted, finished_at: None, resume_at: Some(tick), ..served(id, tick) }
+}
+
+fn manual(record: RunRecord, started_at: DateTime<Utc>) -> RunRecord {
+    RunRecord { trigger: Trigger::Manual, scheduled_for: None, started_at, ..record }
+}
+
+fn weekly(now: DateTime<Utc>, history: &[RunRecord]) -> Decision {
+    decide(now, &schedule("0 0 3 * * Mon"), history, windows())
+}
+
+fn start(trigger: Trigger) -> Decision {
+    Decision::Start { tick: utc(TICK), trigger }
+}
+
+fn skipped(decision: Decision) -> (DateTime<Utc>, String) {
+    match decision {
+        Decision::Skip { tick, reason } => (tick, reason),
+        other => panic!("not skipped: {other:?}"),
+    }
+}
+
+#[test]
+fn a_tick_runs_at_its_second_and_up_to_a_minute_later_on_time() {
+    let history = [served(1, weeks_before(1))];
+
+    assert_eq!(weekly(after_tick(-1), &history), Decision::Wait);
+    assert_eq!(weekly(after_tick(0), &history), start(Trigger::Schedule));
+    assert_eq!(weekly(after_tick(60), &history), start(Trigger::Schedule));
+    assert_eq!(weekly(after_tick(61), &history), start(Trigger::CatchUp));
+}
+
+#[test]
+fn a_missed_tick_is_caught_up_within_its_window() {
+    let history = [served(1, weeks_before(1))];
+
+    assert_eq!(weekly(after_tick(3 * 24 * 3600), &history), start(Trigger::CatchUp));
+}
+
+#[test]
+fn a_tick_missed_for_longer_is_skipped_with_the_reason() {
+    let monthly = schedule("0 0 3 23 * *");
+    let history = [served(1, weeks_before(5))];
+
+    let decision = decide(after_tick(8 * 24 * 3600), &monthly, &history, windows());
+
+    let (tick, reason) = skipped(decision);
+    assert_eq!(tick, utc(TICK));
+    assert_eq!(reason, "nobody ran it in time: 8days late, the catch-up window is 7days");
+}
+
+#[test]
+fn a_tick_that_has_a_row_is_settled() {
+    for status in [Status::Succeeded, Status::Partial, Status::Failed, Status::Skipped] {
+        let history = [RunRecord { status, ..served(1, utc(TICK)) }];
+
+        assert_eq!(weekly(after_tick(30), &history), Decision::Wait, "{status}");
+        assert_eq!(weekly(after_tick(3 * 24 * 3600), &history), Decision::Wait, "{status}");
+    }
+}
+
+#[test]
+fn a_new_installation_crawls_at_once_unless_nothing_is_caught_up() {
+    let now = after_tick(3 * 24 * 3600);
+    let never = Windows { catch_up: Duration::ZERO, ..windows() };
+
+    assert_eq!(weekly(now, &[]), start(Trigger::CatchUp));
+    assert_eq!(decide(now, &schedule("0 0 3 * * Mon"), &[], never), Decision::Wait);
+    assert_eq!(decide(after_tick(5), &schedule("0 0 3 * * Mon"), &[], never), start(Trigger::Schedule));
+}
+
+#[test]
+fn of_several_missed_ticks_the_latest_is_run_and_the_others_are_skipped() {
+    let mut history = vec![served(1, weeks_before(3))];
+
+    for weeks in [2, 1] {
+        let (tick, reason) = skipped(weekly(after_tick(3600), &history));
+        assert_eq!(tick, weeks_before(weeks));
+        assert!(reason.contains("only the latest tick is caught up"), "{reason}");
+        history.insert(0, RunRecord { status: Status::Skipped, ..served(9, tick) });
+    }
+
+    assert_eq!(weekly(after_tick(3600), &history), start(Trigger::CatchUp));
+}
+
+#[test]
+fn no_more_than_ten_ticks_are_looked_back_for() {
+    let history = [served(1, weeks_before(30))];
+
+    assert_eq!(skipped(weekly(after_tick(0), &history)).0, weeks_before(9));
+}
+
+#[test]
+fn an_unfinished_run_is_resumed_before_a_tick_is_served() {
+    let history = [unfinished(7, utc(TICK) - TimeDelta::days(1))];
+
+    assert_eq!(weekly(after_tick(5), &history), Decision::Resume(RunId(7)));
+}
+
+#[test]
+fn a_run_whose_process_is_silent_is_tried() {
+    let history = [RunRecord { status: Status::Running, resume_at: None, ..unfinished(7, utc(TICK)) }];
+
+    assert_eq!(weekly(after_tick(600), &history), Decision::Resume(RunId(7)));
+}
+
+#[test]
+fn a_tick_during_a_run_is_skipped() {
+    let long = RunRecord { finished_at: Some(after_tick(3600)), ..served(7, utc(TICK) - TimeDelta::days(1)) };
+    let waiting = RunRecord { resume_at: Some(after_tick(7200)), ..unfinished(7, utc(TICK) - TimeDelta::days(1)) };
+
+    assert_eq!(skipped(weekly(after_tick(3601), &[long])), (utc(TICK), "run 7 was under way".to_owned()));
+    assert_eq!(skipped(weekly(after_tick(5), &[waiting])), (utc(TICK), "run 7 was under way".to_owned()));
+}
+
+#[test]
+fn an_unfinished_run_waits_for_its_time() {
+    let history = [RunRecord { resume_at: Some(after_tick(1800)), ..unfinished(7, utc(TICK)) }];
+
+    assert_eq!(weekly(after_tick(1799), &history), Decision::Wait);
+    assert_eq!(weekly(after_tick(1800), &history), Decision::Resume(RunId(7)));
+}
+
+#[test]
+fn an_unfinished_run_is_given_up_when_its_window_is_over() {
+    let history = [unfinished(7, utc(TICK))];
+    let days = |days: i64| after_tick(days * 24 * 3600);
+
+    assert_eq!(weekly(days(3), &history), Decision::Resume(RunId(7)));
+    assert!(matches!(weekly(days(3) + TimeDelta::seconds(1), &history), Decision::GiveUp(RunId(7), _)));
+}
+
+#[test]
+fn a_late_run_has_its_whole_window_from_its_start() {
+    let started_at = after_tick(5 * 24 * 3600);
+    let late = RunRecord { trigger: Trigger::CatchUp, started_at, ..unfinished(7, utc(TICK)) };
+
+    assert_eq!(weekly(started_at + TimeDelta::days(1), &[late]), Decision::Resume(RunId(7)));
+}
+
+#[test]
+fn a_run_by_hand_counts_from_its_start_and_serves_no_tick() {
+    let done = manual(served(2, utc(TICK)), after_tick(-7200));
+    let open = manual(unfinished(2, utc(TICK)), after_tick(-7200));
+
+    assert_eq!(weekly(after_tick(5), &[done, served(1, weeks_before(1))]), start(Trigger::Schedule));
+    assert_eq!(weekly(after_tick(5), &[open]), Decision::Resume(RunId(2)));
+}
+
+#[test]
+fn a_run_with_a_scope_is_left_alone() {
+    let scoped = RunRecord { is_full: false, ..manual(unfinished(2, utc(TICK)), after_tick(-60)) };
+
+    assert_eq!(weekly(after_tick(5), &[scoped]), start(Trigger::Schedule));
+}
+
+#[test]
+fn a_clock_that_went_back_repeats_nothing() {
+    let history = [served(2, utc(TICK)), served(1, weeks_before(1))];
+
+    assert_eq!(weekly(after_tick(-3600), &history), Decision::Wait);
+    assert_eq!(weekly(after_tick(5), &history), Decision::Wait);
+}
+
+#[test]
+fn a_clock_that_jumped_forward_serves_the_tick_it_passed() {
+    let history = [served(1, weeks_before(1))];
+
+    assert_eq!(weekly(after_tick(2 * 3600), &history), start(Trigger::CatchUp));
+}
+
+#[test]
+fn each_tick_of_a_day_with_a_clock_change_is_served_once() {
+    let schedule = Schedule::parse("0 30 1 * * *", "America/New_York").unwrap();
+    let mut history = vec![served(1, utc("2026-10-30T05:30:00Z"))];
+    let mut now = utc("2026-10-30T05:31:00Z");
+
+    // On 2026-11-01 the hour from one to two comes twice.
+    while now < utc("2026-11-03T12:00:00Z") {
+        if let Decision::Start { tick, trigger } = decide(now, &schedule, &history, windows()) {
+            assert_eq!(trigger, Trigger::Schedule);
+            history.insert(0, served(9, tick));
+        }
+        now += TimeDelta::seconds(10);
+    }
+
+    let days: Vec<String> =
+        history.iter().filter_map(|run| run.scheduled_for).map(|at| at.date_naive().to_string()).collect();
+    assert_eq!(days.len(), 5, "{days:?}");
+}
+
+#[test]
+fn nothing_starts_where_it_is_switched_off() {
+    let off = Windows { is_enabled: false, ..windows() };
+
+    for history in [vec![], vec![unfinished(7, utc(TICK))]] {
+        assert_eq!(decide(after_tick(5), &schedule("0 0 3 * * Mon"), &history, off), Decision::Wait);
+    }
+}
