@@ -184,6 +184,30 @@ impl Client {
         }
     }
 
+    /// Gets one page with a single request, for who wants to know whether the API answers right now.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn once<A: Allowance>(
+        &self,
+        search: &Search<'_>,
+        allowance: &A,
+        stop: &CancellationToken,
+    ) -> Result<Page, Error> {
+        allowance.take().await?;
+        let Some(permit) = self.gate.enter(Priority::NextPage, stop).await else {
+            allowance.put_back();
+            return Err(Error::Stopped);
+        };
+        let answer = self.ask(search).await;
+        drop(permit);
+        match Attempts::new(NonZeroU32::MIN, Duration::ZERO).next(answer, gate::Blame::Page) {
+            Next::Page(page) => Ok(page),
+            Next::Fail(error) => Err(error),
+            Next::Again | Next::AgainAfter(_) => Err(Error::Cell("no answer".to_owned())),
+        }
+    }
+
     async fn ask(&self, search: &Search<'_>) -> Answer {
         let Search { keyword, circle, page } = search;
         let mut request = self.http.get(&self.endpoint).query(&[

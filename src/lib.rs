@@ -17,7 +17,9 @@
 //! [`standin`], a stand-in of the API, stands beside the house: only `commands` and tests know it, and it knows only
 //! `domain`.
 
+pub mod app;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod crawl;
 pub mod domain;

@@ -67,9 +67,9 @@ async fn read_pages<A: Allowance>(
             }
         }
         tokio::select! {
+            biased;
             () = halt.cancelled() => return Err(Error::Stopped),
-            () = tokio::time::sleep(ground.page_delay), if !ground.page_delay.is_zero() => {}
-            else => {}
+            () = tokio::time::sleep(ground.page_delay) => {}
         }
     }
 }

@@ -86,7 +86,7 @@ fn a_missed_tick_is_caught_up_within_its_window() {
 #[test]
 fn a_tick_missed_for_longer_is_skipped_with_the_reason() {
     let monthly = schedule("0 0 3 23 * *");
-    let history = [served(1, weeks_before(5))];
+    let history = [served(1, utc("2026-10-22T18:00:00Z"))];
 
     let decision = decide(after_tick(8 * 24 * 3600), &monthly, &history, windows());
 
@@ -186,7 +186,7 @@ fn a_late_run_has_its_whole_window_from_its_start() {
 
 #[test]
 fn a_run_by_hand_counts_from_its_start_and_serves_no_tick() {
-    let done = manual(served(2, utc(TICK)), after_tick(-7200));
+    let done = manual(RunRecord { finished_at: Some(after_tick(-3600)), ..served(2, utc(TICK)) }, after_tick(-7200));
     let open = manual(unfinished(2, utc(TICK)), after_tick(-7200));
 
     assert_eq!(weekly(after_tick(5), &[done, served(1, weeks_before(1))]), start(Trigger::Schedule));

@@ -1,0 +1,84 @@
+//! `check`: whether everything is there that a run needs.
+
+use std::num::NonZeroU32;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, Exit, print};
+use crate::app::{self, Database};
+use crate::config::Config;
+use crate::crawl::allowance::Reserve;
+use crate::domain::geo::Circle;
+use crate::kakao::{Client, Search};
+use crate::stations;
+use crate::store::SchemaState;
+
+/// Prints a line per check and goes on after a failure, so that one look shows everything.
+pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+    let config = &context.config;
+    let schedule = config.schedule.parse()?;
+    print(&format!("ok      configuration: \"{}\" ({})", schedule.expression(), schedule.zone()));
+    let stations = tell("stations", stations_line(config));
+    let database = tell(
+        "database",
+        Database::open(config, context.is_demo).await.map(|database| {
+            let target = database.store.target();
+            (format!("{} at {}", target.database(), target.address()), database)
+        }),
+    );
+    let is_good = match database {
+        None => false,
+        Some(database) => {
+            let has_tables = tell("tables", tables_line(&database).await).is_some();
+            // The request is counted, so the tables must be there.
+            let has_key = has_tables && tell("key", key_line(config, &database, &context.stop).await).is_some();
+            database.close().await;
+            has_tables && has_key
+        }
+    };
+    Ok(if is_good && stations.is_some() { Exit::Done } else { Exit::Failed })
+}
+
+fn tell<T>(what: &str, checked: anyhow::Result<(String, T)>) -> Option<T> {
+    match checked {
+        Ok((line, value)) => {
+            print(&format!("ok      {what}: {line}"));
+            Some(value)
+        }
+        Err(error) => {
+            print(&format!("FAILED  {what}: {error:#}"));
+            None
+        }
+    }
+}
+
+fn stations_line(config: &Config) -> anyhow::Result<(String, ())> {
+    let (stations, rejected) = stations::load(config.crawl.stations.as_deref())?;
+    let rows = rejected.iter().map(|row| format!("\n        left out: {row}")).collect::<String>();
+    let keywords = config.crawl.keywords.len();
+    Ok((format!("{}, {keywords} keywords, {} cells{rows}", stations.len(), stations.len() * keywords), ()))
+}
+
+async fn tables_line(database: &Database) -> anyhow::Result<(String, ())> {
+    match database.store.schema_state().await? {
+        SchemaState::Current => Ok(("up to date".to_owned(), ())),
+        SchemaState::Behind(missing) => {
+            anyhow::bail!("{missing} migrations are missing; `sanggwond migrate` applies them")
+        }
+    }
+}
+
+async fn key_line(config: &Config, database: &Database, stop: &CancellationToken) -> anyhow::Result<(String, ())> {
+    let client = Client::new(&config.kakao, app::api_key(config)?)?;
+    let (stations, _) = stations::load(config.crawl.stations.as_deref())?;
+    let (Some(station), Some(keyword)) = (stations.first(), config.crawl.keywords.first()) else {
+        anyhow::bail!("there is nothing to ask for");
+    };
+    let circle = Circle { center: station.position, radius_m: config.crawl.radius_m };
+    let search = Search { keyword, circle, page: NonZeroU32::MIN };
+    let allowance = Reserve::new(&database.store, config.kakao.daily_quota.get());
+    let page = client.once(&search, &allowance, stop).await;
+    allowance.close().await;
+    let total = page?.meta.total_count;
+    Ok((format!("accepted; {keyword} near {}: {total}", station.name), ()))
+}

@@ -1,0 +1,116 @@
+//! `crawl`: one run by hand, or the rest of an unfinished one.
+
+mod progress;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, Exit, print};
+use crate::app::{self, Database, Misconfigured};
+use crate::clock;
+use crate::domain::run::{RunId, Scope, Status, Trigger};
+use crate::runner::{Assignment, Report, Runner};
+use crate::store::{RunLock, Store};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Only around stations of this name (repeatable); the suffix 역 may be left out
+    #[arg(long, value_name = "NAME")]
+    station: Vec<String>,
+    /// Only this keyword (repeatable)
+    #[arg(long, value_name = "KEYWORD")]
+    keyword: Vec<String>,
+    /// Give up what is unfinished and begin anew
+    #[arg(long)]
+    fresh: bool,
+}
+
+pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
+    app::api_key(&context.config)?;
+    let database = Database::open(&context.config, context.is_demo).await?;
+    let report = crawl(context, options, &database).await;
+    database.close().await;
+    let report = match report {
+        Ok(report) => report,
+        Err(error) if is_stopped(&error) => return Ok(Exit::Interrupted),
+        Err(error) => return Err(error),
+    };
+    summarise(&report);
+    Ok(match report.closing.status {
+        Status::Succeeded => Exit::Done,
+        Status::Partial => Exit::Partial,
+        Status::Interrupted | Status::Running => Exit::Interrupted,
+        Status::Failed | Status::Skipped => Exit::Failed,
+    })
+}
+
+fn is_stopped(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(crate::runner::Error::Stopped))
+}
+
+async fn crawl(context: &Context, options: &Options, database: &Database) -> anyhow::Result<Report> {
+    database.migrate(&context.stop).await?;
+    let runner = app::runner(&context.config, database.store.clone())?;
+    let Some(mut lock) = database.store.try_lock().await? else { return Err(Misconfigured::Busy.into()) };
+    let report = under_lock(context, options, &runner, &mut lock).await;
+    lock.release().await;
+    report
+}
+
+async fn under_lock(
+    context: &Context,
+    options: &Options,
+    runner: &Runner,
+    lock: &mut RunLock,
+) -> anyhow::Result<Report> {
+    runner.store.bury_dead_runs().await?;
+    let scope = Scope { stations: options.station.clone(), keywords: options.keyword.clone() };
+    let assignment = match unfinished(&runner.store).await? {
+        Some(run) if options.fresh => {
+            runner.store.give_up_run(run, "given up by hand: crawl --fresh", clock::now()).await?;
+            None
+        }
+        // A part that is asked for by name is what is wanted now.
+        Some(run) if scope.is_everything() => Some(Assignment::Resume(run)),
+        _ => None,
+    };
+    let assignment = assignment.unwrap_or(Assignment::Open { trigger: Trigger::Manual, scheduled_for: None, scope });
+    let done = CancellationToken::new();
+    let work = async {
+        let report = runner.run(lock, &assignment, &context.stop).await;
+        done.cancel();
+        report
+    };
+    let (report, ()) = tokio::join!(work, progress::show(runner, &context.bars, &done));
+    Ok(report?)
+}
+
+/// The newest unfinished run.
+async fn unfinished(store: &Store) -> anyhow::Result<Option<RunId>> {
+    let history = store.run_records().await?;
+    Ok(history.iter().find(|run| run.status.is_unfinished()).map(|run| run.id))
+}
+
+fn summarise(report: &Report) {
+    let Report { run, closing, counts } = report;
+    let reason = closing.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    print(&format!("run {run} {}{reason}", closing.status));
+    print(&format!(
+        "cells     {} of {} done, {} failed, {} cut off by the API at what it shows of a search",
+        counts.cells_done, counts.cells_total, counts.cells_failed, counts.cells_truncated
+    ));
+    print(&format!(
+        "requests  {} sent, {} of them repeated, {} throttled",
+        counts.requests, counts.retries, counts.throttled
+    ));
+    print(&format!(
+        "places    {} seen, {} new, {} changed; {} documents left out",
+        counts.places_seen, counts.places_new, counts.places_changed, counts.documents_rejected
+    ));
+    print(match closing.status {
+        Status::Interrupted => "`sanggwond crawl` goes on with it; `sanggwond runs` shows the history",
+        Status::Partial | Status::Failed => "`sanggwond runs` shows the history, the view run_failure each failed cell",
+        Status::Succeeded | Status::Running | Status::Skipped => {
+            "`sanggwond runs` shows the history, the view local_info the places"
+        }
+    });
+}

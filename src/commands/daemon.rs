@@ -1,0 +1,57 @@
+//! `daemon`: wait for the schedule, run what is due, stop when told.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Asia::Seoul;
+use tracing::info;
+
+use super::{Context, Exit};
+use crate::app::{self, Database};
+use crate::clock;
+use crate::config::Config;
+use crate::domain::schedule::Schedule;
+
+pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+    let config = &context.config;
+    // What can be wrong without a database is said before one is asked for.
+    app::api_key(config)?;
+    let database = Database::open(config, context.is_demo).await?;
+    let served = serve(context, &database).await;
+    database.close().await;
+    served.map(|()| Exit::Done)
+}
+
+async fn serve(context: &Context, database: &Database) -> anyhow::Result<()> {
+    database.migrate(&context.stop).await?;
+    let runner = app::runner(&context.config, database.store.clone())?;
+    let stations = runner.stations.len();
+    let scheduler = app::scheduler(&context.config, runner)?;
+    announce(&context.config, &scheduler.schedule, stations, database.store.target().database());
+    scheduler.run(&context.stop).await?;
+    info!("stopped");
+    Ok(())
+}
+
+fn announce(config: &Config, schedule: &Schedule, stations: usize, database: &str) {
+    info!(
+        "sanggwond {}: {stations} stations, {} keywords, {} m around each, into the database {database}",
+        env!("CARGO_PKG_VERSION"),
+        config.crawl.keywords.len(),
+        config.crawl.radius_m
+    );
+    if !config.schedule.enabled {
+        info!("the schedule is off: nothing starts by itself");
+        return;
+    }
+    let ticks = upcoming(schedule, clock::now(), 3).iter().map(describe).collect::<Vec<_>>().join(", ");
+    info!("next runs by \"{}\" ({}): {ticks}", schedule.expression(), schedule.zone());
+}
+
+/// The next ticks.
+pub(super) fn upcoming(schedule: &Schedule, now: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
+    std::iter::successors(schedule.next_after(now), |tick| schedule.next_after(*tick)).take(count).collect()
+}
+
+/// A tick in Seoul time and UTC.
+pub(super) fn describe(tick: &DateTime<Utc>) -> String {
+    format!("{} Seoul ({})", tick.with_timezone(&Seoul).format("%a %Y-%m-%d %H:%M:%S"), tick.format("%a %H:%M:%S UTC"))
+}
