@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -91,8 +92,12 @@ pub struct Report {
     pub run: RunId,
     /// Its status and reason.
     pub closing: Closing,
-    /// What it counted.
+    /// What it counted, from its first start on.
     pub counts: Counts,
+    /// How long this process worked on it.
+    pub elapsed: Duration,
+    /// How long this process's requests took, all together.
+    pub in_requests: Duration,
 }
 
 /// Why there is no run, or no word of its end.
@@ -121,6 +126,8 @@ impl Runner {
         assignment: &Assignment,
         stop: &CancellationToken,
     ) -> Result<Report, Error> {
+        let started = Instant::now();
+        let before = self.client.gate().usage();
         let opening = async {
             let fence = self.claim(assignment).await?;
             Ok::<_, Error>((fence, self.ground(fence.run).await?))
@@ -134,7 +141,9 @@ impl Runner {
         let counts = self.store.counts(fence.run).await;
         let closing = closing::of(&ending, counts.as_ref().ok(), clock::now());
         self.close(fence, &closing, &ending).await?;
-        let report = Report { run: fence.run, closing, counts: self.store.counts(fence.run).await? };
+        let counts = self.store.counts(fence.run).await?;
+        let in_requests = self.client.gate().usage().in_requests - before.in_requests;
+        let report = Report { run: fence.run, closing, counts, elapsed: started.elapsed(), in_requests };
         report.log();
         Ok(report)
     }

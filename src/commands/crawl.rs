@@ -1,14 +1,15 @@
 //! `crawl`: one run by hand, or the rest of an unfinished one.
 
 mod progress;
+mod summary;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Exit, print};
+use super::{Context, Exit, Format};
 use crate::app::{self, Database, Misconfigured};
 use crate::clock;
 use crate::domain::run::{RunId, Scope, Status, Trigger};
-use crate::runner::{Assignment, Report, Runner};
+use crate::runner::{self, Assignment, Report, Runner};
 use crate::store::{RunLock, Store};
 
 #[derive(Debug, clap::Args)]
@@ -22,6 +23,9 @@ pub(super) struct Options {
     /// Give up what is unfinished and begin anew
     #[arg(long)]
     fresh: bool,
+    /// How the summary is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
 }
 
 pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
@@ -34,7 +38,7 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
         Err(error) if is_stopped(&error) => return Ok(Exit::Interrupted),
         Err(error) => return Err(error),
     };
-    summarise(&report);
+    summary::show(&report, options.format);
     Ok(match report.closing.status {
         Status::Succeeded => Exit::Done,
         Status::Partial => Exit::Partial,
@@ -44,7 +48,7 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
 }
 
 fn is_stopped(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(crate::runner::Error::Stopped))
+    matches!(error.downcast_ref(), Some(runner::Error::Stopped))
 }
 
 async fn crawl(context: &Context, options: &Options, database: &Database) -> anyhow::Result<Report> {
@@ -88,29 +92,4 @@ async fn under_lock(
 async fn unfinished(store: &Store) -> anyhow::Result<Option<RunId>> {
     let history = store.run_records().await?;
     Ok(history.iter().find(|run| run.status.is_unfinished()).map(|run| run.id))
-}
-
-fn summarise(report: &Report) {
-    let Report { run, closing, counts } = report;
-    let reason = closing.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-    print(&format!("run {run} {}{reason}", closing.status));
-    print(&format!(
-        "cells     {} of {} done, {} failed, {} cut off by the API at what it shows of a search",
-        counts.cells_done, counts.cells_total, counts.cells_failed, counts.cells_truncated
-    ));
-    print(&format!(
-        "requests  {} sent, {} of them repeated, {} throttled",
-        counts.requests, counts.retries, counts.throttled
-    ));
-    print(&format!(
-        "places    {} seen, {} new, {} changed; {} documents left out",
-        counts.places_seen, counts.places_new, counts.places_changed, counts.documents_rejected
-    ));
-    print(match closing.status {
-        Status::Interrupted => "`sanggwond crawl` goes on with it; `sanggwond runs` shows the history",
-        Status::Partial | Status::Failed => "`sanggwond runs` shows the history, the view run_failure each failed cell",
-        Status::Succeeded | Status::Running | Status::Skipped => {
-            "`sanggwond runs` shows the history, the view local_info the places"
-        }
-    });
 }

@@ -1,0 +1,98 @@
+//! The stage of the tests: a real PostgreSQL, a stand-in of the API that behaves, and the real binary between them.
+
+pub(crate) mod database;
+pub(crate) mod ground;
+pub(crate) mod program;
+pub(crate) mod server;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use sanggwond::standin::{Listening, Standin, World};
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use database::Database;
+use program::Program;
+
+/// The key that the programs are given; a test looks for it wherever it must not be.
+pub(crate) const KEY: &str = "canary0123456789abcdef0123456789";
+
+/// A database and a stand-in of its own for one test.
+pub(crate) struct Stage {
+    /// The stand-in.
+    pub(crate) standin: Standin,
+    /// Where it listens.
+    pub(crate) api_url: String,
+    /// The database.
+    pub(crate) database: Database,
+    /// A folder for this test.
+    pub(crate) folder: TempDir,
+    _serving: JoinSet<()>,
+}
+
+impl Stage {
+    /// Sets the stage: a fresh database, a stand-in that serves `world`, and the stations of `ground`.
+    pub(crate) async fn new(world: World, stations: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.toml"), "").unwrap();
+        std::fs::write(folder.path().join("stations.csv"), stations).unwrap();
+        let standin = Standin::new(world);
+        let listening = standin.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let api_url = listening.url();
+        let mut serving = JoinSet::new();
+        serving.spawn(Listening::serve(listening));
+        Self { standin, api_url, database: Database::fresh().await, folder, _serving: serving }
+    }
+
+    /// The small town of [`ground`].
+    pub(crate) async fn small() -> Self {
+        Self::new(ground::world(), ground::STATIONS).await
+    }
+
+    /// Connections to the database, with the schema in the search path.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.database.pool
+    }
+
+    /// The binary with these arguments, ready to work on this stage and without any wait that a test could do without.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Program {
+        Program::new(arguments)
+            .set("DATABASE_URL", &self.database.url)
+            .set("KAKAO_REST_API_KEY", KEY)
+            .set("SANGGWOND_KAKAO__BASE_URL", &self.api_url)
+            .set("SANGGWOND_KAKAO__BACKOFF", "1ms")
+            .set("SANGGWOND_CRAWL__PAGE_DELAY", "0s")
+            .set("SANGGWOND_CRAWL__STATIONS", self.folder.path().join("stations.csv").to_str().unwrap())
+            .set("SANGGWOND_CRAWL__KEYWORDS", &ground::KEYWORDS.join(","))
+            .config(&self.folder.path().join("config.toml"))
+    }
+
+    /// Replaces the station file.
+    pub(crate) fn set_stations(&self, stations: &str) {
+        std::fs::write(self.folder.path().join("stations.csv"), stations).unwrap();
+    }
+
+    /// Crawls everything once, and expects it to succeed.
+    pub(crate) async fn crawl(&self) {
+        self.program(&["crawl"]).finish().await.expect_code(0);
+    }
+
+    /// One value out of the database.
+    pub(crate) async fn value<T>(&self, sql: &'static str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        sqlx::query_scalar(sql).fetch_one(self.pool()).await.unwrap()
+    }
+
+    /// All rows of a query whose columns are one text each.
+    pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
+        sqlx::query_scalar(sql).fetch_all(self.pool()).await.unwrap()
+    }
+
+    /// Changes the database behind the program's back.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(self.pool()).await.unwrap();
+    }
+}

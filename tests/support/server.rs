@@ -1,0 +1,74 @@
+//! The PostgreSQL server of the tests: the one of `DATABASE_URL`, else a private one for this process.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+
+use sanggwond::store::private_server::PrivateServer;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection};
+use tokio::sync::OnceCell;
+
+static SERVER: OnceCell<Server> = OnceCell::const_new();
+
+/// A server and how it is reached.
+pub(crate) struct Server {
+    /// A database of it.
+    pub(crate) options: PgConnectOptions,
+    /// Stops a private server when the tests are over.
+    _watcher: Option<Child>,
+}
+
+/// The server of this process.
+pub(crate) async fn server() -> &'static Server {
+    SERVER.get_or_init(Server::start).await
+}
+
+impl Server {
+    async fn start() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the tests have no configuration")]
+        match std::env::var("DATABASE_URL") {
+            Ok(url) => Self { options: PgConnectOptions::from_str(&url).unwrap(), _watcher: None },
+            Err(_) => Self::start_private().await,
+        }
+    }
+
+    async fn start_private() -> Self {
+        // Not within the clone, which the server's account may not be allowed to enter.
+        let folder = tempfile::Builder::new().prefix("sanggwond-tests-").tempdir().unwrap().keep();
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        let at = folder.clone();
+        let started = tokio::task::spawn_blocking(move || PrivateServer::start(&at, &[])).await.unwrap().unwrap();
+        let options =
+            PgConnectOptions::new_without_pgpass().socket(folder.join("postgres")).username("postgres").database("postgres");
+        // The tests' data need not survive a power cut, and a restart by a test must not wait for a checkpoint.
+        let mut connection = PgConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql("alter system set fsync = off").execute(&mut connection).await.unwrap();
+        sqlx::raw_sql("select pg_reload_conf()").execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        // Held to the end of the process: nobody else may stop the server.
+        std::mem::forget(started);
+        Self { options, _watcher: Some(watch(folder)) }
+    }
+
+    /// The URL of a database of this server.
+    pub(crate) fn url(&self, database: &str) -> String {
+        self.options.clone().database(database).to_url_lossy().to_string()
+    }
+}
+
+/// Stops the server when this process ends, however it ends: then its end of the pipe is closed.
+fn watch(folder: PathBuf) -> Child {
+    let script = r#"cat >/dev/null; kill -INT "$(head -n 1 "$0/postgres/data/postmaster.pid")"
+        while [ -e "$0/postgres/data/postmaster.pid" ]; do sleep 0.1; done; rm -rf "$0""#;
+    Command::new("setsid")
+        .args(["sh", "-c", script])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
