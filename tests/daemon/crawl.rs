@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sanggwond::domain::geo::{Circle, LatLng};
-use sanggwond::standin::{Area, DEMO_PLACES, Recipe, Search, Standin, World};
+use sanggwond::standin::{Area, DEMO_PLACES, Recipe, Search, World};
 use sanggwond::stations;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -139,4 +139,79 @@ async fn all_stations_and_keywords_leave_exactly_what_the_world_holds() {
         true,
         "every place was seen again"
     );
+}
+
+#[tokio::test]
+async fn a_page_delay_parts_the_pages_of_a_cell_and_holds_no_permit() {
+    let stage = Stage::small().await;
+
+    let delayed = || stage.program(&["crawl", "--format", "json"]).set("SANGGWOND_CRAWL__PAGE_DELAY", "300ms");
+    let finished = delayed().set("SANGGWOND_KAKAO__MAX_IN_FLIGHT", "1").finish().await.expect_code(0);
+
+    let summary: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert!(summary["elapsed_s"].as_f64().unwrap() >= 0.3, "{summary}");
+    assert_eq!(stage.standin.peak_in_flight(), 1);
+    // Only the second pages of two cells are left after the delay: all first pages went before, on one permit.
+    stage.standin.record(true);
+    delayed().set("SANGGWOND_KAKAO__MAX_IN_FLIGHT", "1").finish().await.expect_code(0);
+    let pages: Vec<String> = stage.standin.recorded().iter().map(|request| request.params["page"].clone()).collect();
+    assert_eq!(pages, ["1", "1", "1", "1", "1", "1", "2", "2"]);
+}
+
+#[tokio::test]
+async fn requests_are_what_the_api_expects() {
+    let stage = Stage::small().await;
+    stage.standin.record(true);
+
+    stage.program(&["crawl"]).set("SANGGWOND_CRAWL__KEYWORDS", "카페").finish().await.expect_code(0);
+
+    let recorded = stage.standin.recorded();
+    let request = &recorded[0];
+    assert_eq!(request.path, "/v2/local/search/keyword.json");
+    assert_eq!(request.user_agent.as_deref(), Some(concat!("sanggwond/", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(request.accept_encoding.as_deref(), Some("gzip"));
+    let params = ["query", "x", "y", "radius", "size", "page"].map(|name| request.params[name].as_str());
+    assert_eq!(params, ["카페", "126.9707", "37.5547", "1000", "15", "1"]);
+    assert!(stage.standin.connections() <= 5, "{} connections for {} requests", stage.standin.connections(), recorded.len());
+}
+
+#[tokio::test]
+async fn a_keyword_may_carry_a_category_group() {
+    let mut other = place(99, 37.5547, 126.9707, &["카페"]);
+    other.place.category_group_code = None;
+    let stage = Stage::new(World::new(vec![place(1, 37.5547, 126.9707, &["카페"]), other]), ground::STATIONS).await;
+    let keywords = "[crawl]\nkeywords = [{ query = '카페', category_group_code = 'CE7' }]";
+    std::fs::write(stage.folder.path().join("config.toml"), keywords).unwrap();
+
+    stage.program(&["crawl"]).unset("SANGGWOND_CRAWL__KEYWORDS").finish().await.expect_code(0);
+
+    assert_eq!(stage.texts("select place_id from place").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_part_can_be_crawled_by_name() {
+    let stage = Stage::small().await;
+
+    let part = ["crawl", "--station", "신촌", "--keyword", "공원"];
+    let finished = stage.program(&part).finish().await.expect_code(0);
+
+    assert!(finished.stdout.contains("cells     2 of 2 done"), "{}", finished.stdout);
+    let scope: serde_json::Value = stage.value("select scope from crawl_run").await;
+    assert_eq!(scope, serde_json::json!({"stations": ["신촌"], "keywords": ["공원"]}));
+}
+
+#[tokio::test]
+async fn readers_of_the_old_table_find_their_columns() {
+    let mut bare = place(1, 37.5547, 126.9707, &["카페"]);
+    bare.place.phone = None;
+    bare.place.road_address = None;
+    let stage = Stage::new(World::new(vec![bare]), ground::STATIONS).await;
+
+    stage.crawl().await;
+
+    let row = "select format('%s|%s|%s|%s|%s|%s|%s|%s|%s', station_name, name, id, category, road_address, address, phone,
+        is_deleted, distance_m) from local_info where is_deleted = false";
+    let expected = "서울역|가게 1|1|카페|정보 없음|서울 서대문구 창천동 1|정보 없음|f|0";
+    assert_eq!(stage.texts(row).await, [expected]);
+    assert!(stage.value::<bool>("select created_at is not null and updated_at is not null from local_info").await);
 }

@@ -3,4 +3,12 @@
 #[path = "../support/lib.rs"]
 mod support;
 
+mod command_line;
 mod crawl;
+mod daemon;
+mod documents;
+mod faults;
+mod floors;
+mod history;
+mod private;
+mod stations;

@@ -24,8 +24,17 @@ impl Database {
     pub(crate) async fn fresh() -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("sanggwond_test_{}_{number}", std::process::id());
-        let server = server().await;
         run(&format!("create database {name}")).await;
+        Self::at(name).await
+    }
+
+    /// The database of this name and a suffix, which is dropped as well.
+    pub(crate) async fn sibling(&self, suffix: &str) -> Self {
+        Self::at(format!("{}{suffix}", self.name)).await
+    }
+
+    async fn at(name: String) -> Self {
+        let server = server().await;
         let options = server.options.clone().database(&name).options([("search_path", "sanggwond")]);
         let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(options);
         Self { url: server.url(&name), name, pool }

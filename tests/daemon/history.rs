@@ -1,0 +1,91 @@
+//! The run's row, its ledger, and the views that people read.
+
+use nix::sys::signal::Signal;
+
+use crate::support::Stage;
+
+/// Whether the counters of every run are the sums of its ledger.
+const SUMS: &str = "select coalesce(bool_and(
+        r.cells_total = c.total and r.cells_done = c.done and r.cells_failed = c.failed and r.cells_pending = c.pending
+        and r.requests = c.attempts and r.cells_truncated = c.truncated), false)
+    from crawl_run r join (select crawl_run_id, count(*) as total, count(*) filter (where status = 'done') as done,
+        count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'pending') as pending,
+        sum(attempts) as attempts, count(*) filter (where truncated) as truncated from crawl_cell group by 1) c
+    using (crawl_run_id)";
+
+#[tokio::test]
+async fn a_run_is_one_row_that_tells_all() {
+    let stage = Stage::small().await;
+
+    stage.crawl().await;
+
+    let row = "select format('%s %s %s | %s of %s, %s pending | %s requests | %s seen, %s new | %s %s', trigger, status, coverage,
+        cells_done, cells_total, cells_pending, requests, places_seen, places_new, version, reason is null) from crawl_run";
+    let expected =
+        format!("manual succeeded station | 6 of 6, 0 pending | 8 requests | 26 seen, 26 new | {} t", env!("CARGO_PKG_VERSION"));
+    assert_eq!(stage.value::<String>(row).await, expected);
+    assert!(stage.value::<bool>(SUMS).await);
+    assert!(stage.value::<bool>("select finished_at >= heartbeat_at and heartbeat_at >= started_at from crawl_run").await);
+    assert_eq!(stage.value::<i32>("select (settings ->> 'radius_m')::int from crawl_run").await, 1000);
+    assert_eq!(stage.value::<String>("select verdict from run_history").await, "all 6 cells done");
+    let coverage = "select format('%s %s %s', station_name, keyword, places) from station_coverage where station_name = '서울역' order by 1";
+    assert_eq!(stage.texts(coverage).await, ["서울역 공원 0", "서울역 카페 5"]);
+}
+
+#[tokio::test]
+async fn a_run_is_alive_while_it_works_and_unfinished_after_a_signal() {
+    let stage = Stage::small().await;
+    stage.standin.hold();
+    let running = stage.program(&["crawl"]).start();
+    stage.standin.reached(5).await;
+    assert_eq!(stage.value::<String>("select status from crawl_run").await, "running");
+
+    running.signal(Signal::SIGTERM);
+    let mut running = running;
+    running.says("SIGTERM received").await;
+    stage.standin.release();
+    let finished = running.finish().await.expect_code(4);
+
+    assert!(finished.stdout.contains("run 1 interrupted (stopped by a signal)"), "{}", finished.stdout);
+    assert_eq!(stage.standin.requests(), 5, "no request after the signal");
+    let row: String = stage.value("select format('%s %s %s', status, cells_done > 0, finished_at is null) from crawl_run").await;
+    assert_eq!(row, "interrupted t t");
+    assert!(stage.value::<bool>(SUMS).await);
+
+    let done: i32 = stage.value("select cells_done from crawl_run").await;
+    let resumed = stage.program(&["crawl"]).finish().await.expect_code(0);
+
+    assert!(resumed.stderr.contains("run 1 goes on where it was interrupted"), "{}", resumed.stderr);
+    assert_eq!(stage.value::<String>("select format('%s %s', status, resumed_count) from crawl_run").await, "succeeded 1");
+    assert!(done > 0 && stage.value::<bool>(SUMS).await);
+    assert_eq!(stage.value::<i64>("select count(*) from place").await, 26);
+}
+
+#[tokio::test]
+async fn fresh_gives_an_unfinished_run_up_and_begins_anew() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    stage.execute("update crawl_run set status = 'interrupted', finished_at = null").await;
+
+    stage.program(&["crawl", "--fresh"]).finish().await.expect_code(0);
+
+    let runs = stage.texts("select status || coalesce(': ' || reason, '') from crawl_run order by crawl_run_id").await;
+    assert_eq!(runs, ["failed: given up by hand: crawl --fresh", "succeeded"]);
+}
+
+#[tokio::test]
+async fn every_table_view_and_column_says_what_it_is() {
+    let stage = Stage::small().await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+
+    let silent = stage
+        .texts(
+            "select c.relname || coalesce('.' || a.attname, '') from pg_class c
+             left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+             where c.relnamespace = 'sanggwond'::regnamespace and c.relkind in ('r', 'v') and c.relname <> '_sqlx_migrations'
+             and (col_description(c.oid, a.attnum) is null or obj_description(c.oid, 'pg_class') is null)",
+        )
+        .await;
+
+    assert_eq!(silent, Vec::<String>::new());
+}
