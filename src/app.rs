@@ -9,8 +9,10 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::clock;
 use crate::config::Config;
 use crate::crawl::progress::Progress;
+use crate::domain::schedule::Schedule;
 use crate::kakao::Client;
 use crate::runner::{Runner, Settings};
 use crate::scheduler::Scheduler;
@@ -193,21 +195,27 @@ pub fn runner(config: &Config, store: Store) -> anyhow::Result<Runner> {
     })
 }
 
-/// Builds the scheduler around a runner.
+/// The schedule of the configuration.
 ///
 /// # Errors
-/// When the schedule never comes again.
-pub fn scheduler(config: &Config, runner: Runner) -> anyhow::Result<Scheduler> {
+/// When it never comes again.
+pub fn schedule(config: &Config) -> anyhow::Result<Schedule> {
     let schedule = config.schedule.parse()?;
-    if config.schedule.enabled && schedule.next_after(crate::clock::now()).is_none() {
+    if config.schedule.enabled && schedule.next_after(clock::now()).is_none() {
         return Err(Misconfigured::NeverDue(schedule.expression().to_owned()).into());
     }
+    Ok(schedule)
+}
+
+/// Builds the scheduler around a runner.
+#[must_use]
+pub fn scheduler(config: &Config, schedule: Schedule, runner: Runner) -> Scheduler {
     let windows = Windows {
         is_enabled: config.schedule.enabled,
         catch_up: config.schedule.catch_up_window,
         resume: config.schedule.resume_window,
     };
-    Ok(Scheduler { runner, schedule, windows, heartbeat: config.schedule.heartbeat })
+    Scheduler { runner, schedule, windows, heartbeat: config.schedule.heartbeat }
 }
 
 /// The name of this machine.

@@ -160,7 +160,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
                 || cause.is::<stations::Error>()
                 || cause.is::<kakao::BuildError>()
                 || cause.is::<plan::Error>()
-                || matches!(cause.downcast_ref(), Some(store::Error::Url(_)))
+                || matches!(cause.downcast_ref(), Some(store::Error::Url))
         }
     });
     if is_usage { Exit::Usage } else { Exit::Failed }

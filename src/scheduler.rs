@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock;
 use crate::domain::run::{Scope, Status};
@@ -102,6 +102,7 @@ impl Scheduler {
     async fn see_to_what_is_due(&self, stop: &CancellationToken) -> Result<(), store::Error> {
         while !stop.is_cancelled() {
             if self.decide(clock::now()).await? == Decision::Wait {
+                debug!("nothing is due");
                 return Ok(());
             }
             let Some(mut lock) = self.runner.store.try_lock().await? else { return Ok(()) };

@@ -3,6 +3,7 @@
 //! A run's writes go through one transaction per batch ([`Store::write`]) that first checks the run's fence, so a
 //! process that lost its run writes nothing.
 
+mod cause;
 mod cells;
 mod connection;
 mod daemons;
@@ -23,6 +24,7 @@ use crate::domain::cell::Outcome;
 use crate::domain::run::RunId;
 use crate::domain::station::StationMap;
 
+pub use cause::Cause;
 pub use connection::Target;
 pub use daemons::DaemonId;
 pub use ground::StoredKeyword;
@@ -42,7 +44,7 @@ pub struct Store {
 pub enum Error {
     /// The URL says nothing.
     #[error("database.url is no PostgreSQL URL; write postgres://user:password@host/database")]
-    Url(#[source] sqlx::Error),
+    Url,
     /// No connection could be made.
     #[error("could not reach the database {database} at {address}")]
     Unreachable {
@@ -52,11 +54,11 @@ pub enum Error {
         address: String,
         /// Why.
         #[source]
-        source: sqlx::Error,
+        cause: Cause,
     },
     /// A statement failed.
-    #[error("the database refused a statement")]
-    Statement(#[from] sqlx::Error),
+    #[error("a statement failed")]
+    Statement(#[source] Cause),
     /// No answer.
     #[error("the database has not answered for {}", humantime::format_duration(*.0))]
     Silent(Duration),
@@ -72,13 +74,25 @@ pub enum Error {
     },
     /// A migration failed.
     #[error("could not migrate the database")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Migration(#[source] Cause),
     /// The database was migrated by a newer version.
     #[error("the database has migration {0}, which this version does not know; install the newer version again")]
     NewerSchema(i64),
     /// The run was taken over by somebody else, or closed.
     #[error("run {0} is no longer ours: another process has taken it over")]
     Superseded(RunId),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Statement(error.into())
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for Error {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Migration(error.into())
+    }
 }
 
 /// What identifies a claim on a run: whoever resumes it raises the count, and earlier holders write nothing more.

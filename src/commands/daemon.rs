@@ -14,17 +14,18 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let config = &context.config;
     // What can be wrong without a database is said before one is asked for.
     app::api_key(config)?;
+    let schedule = app::schedule(config)?;
     let database = Database::open(config, context.is_demo).await?;
-    let served = serve(context, &database).await;
+    let served = serve(context, schedule, &database).await;
     database.close().await;
     served.map(|()| Exit::Done)
 }
 
-async fn serve(context: &Context, database: &Database) -> anyhow::Result<()> {
+async fn serve(context: &Context, schedule: Schedule, database: &Database) -> anyhow::Result<()> {
     database.migrate(&context.stop).await?;
     let runner = app::runner(&context.config, database.store.clone())?;
     let stations = runner.stations.len();
-    let scheduler = app::scheduler(&context.config, runner)?;
+    let scheduler = app::scheduler(&context.config, schedule, runner);
     announce(&context.config, &scheduler.schedule, stations, database.store.target().database());
     scheduler.run(&context.stop).await?;
     info!("stopped");

@@ -34,7 +34,10 @@ impl Target {
     /// # Errors
     /// When it is none.
     pub fn parse(url: &SecretString) -> Result<Self, Error> {
-        let options = PgConnectOptions::from_str(url.expose_secret()).map_err(Error::Url)?;
+        let url = url.expose_secret();
+        // The driver itself takes any scheme.
+        let is_ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let options = PgConnectOptions::from_str(url).ok().filter(|_| is_ours).ok_or(Error::Url)?;
         Ok(Self::new(options))
     }
 
@@ -87,8 +90,11 @@ impl Target {
 
     /// One connection outside the pool.
     pub(super) async fn connect(&self) -> Result<PgConnection, Error> {
-        let unreachable =
-            |source| Error::Unreachable { database: self.database().to_owned(), address: self.address(), source };
+        let unreachable = |error: sqlx::Error| Error::Unreachable {
+            database: self.database().to_owned(),
+            address: self.address(),
+            cause: error.into(),
+        };
         let connecting = async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             greet(&mut connection).await?;

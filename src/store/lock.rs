@@ -57,9 +57,14 @@ impl RunLock {
     }
 
     /// Gives the lock back.
-    pub async fn release(self) {
-        // A connection that cannot be closed is gone, and its lock with it.
-        tokio::time::timeout(PATIENCE, self.connection.close()).await.ok();
+    pub async fn release(mut self) {
+        let releasing = async {
+            // The server ends a closed session a little later; whoever comes next need not wait for that.
+            sqlx::query_scalar!("select pg_advisory_unlock($1)", KEY).fetch_one(&mut self.connection).await?;
+            self.connection.close().await
+        };
+        // A connection that does not answer is gone, and its lock with it.
+        tokio::time::timeout(PATIENCE, releasing).await.ok();
     }
 
     pub(super) fn connection(&mut self) -> &mut PgConnection {

@@ -32,12 +32,18 @@ async fn bad_input_gets_a_sentence_with_its_origin_and_exit_code_2() {
 async fn an_error_in_a_file_names_the_file() {
     let stage = Stage::small().await;
     let file = stage.folder.path().join("config.toml");
-    for (text, words) in [("[crawl]\nradius_m = 'far'", "crawl.radius_m"), ("[crawl\n", "TOML parse error"), ("[crwl]\nx = 1", "crwl")] {
+    for (text, words) in
+        [("[crawl]\nradius_m = 'far'", "crawl.radius_m"), ("[crawl\n", "TOML parse error"), ("[crwl]\nx = 1", "crwl")]
+    {
         std::fs::write(&file, text).unwrap();
 
         let finished = stage.program(&["next"]).finish().await.expect_code(2);
 
-        assert!(finished.stderr.contains(file.to_str().unwrap()) && finished.stderr.contains(words), "{}", finished.stderr);
+        assert!(
+            finished.stderr.contains(file.to_str().unwrap()) && finished.stderr.contains(words),
+            "{}",
+            finished.stderr
+        );
     }
     std::fs::remove_file(&file).unwrap();
     let finished = stage.program(&["next"]).finish().await.expect_code(2);
@@ -115,7 +121,10 @@ async fn next_shows_the_coming_ticks_in_both_zones() {
 
     let text = stage.program(&["next"]).finish().await.expect_code(0).stdout;
 
-    assert!(text.lines().all(|line| line.starts_with("Mon ") && line.ends_with("03:00:00 Seoul (Sun 18:00:00 UTC)")), "{text}");
+    assert!(
+        text.lines().all(|line| line.starts_with("Mon ") && line.ends_with("03:00:00 Seoul (Sun 18:00:00 UTC)")),
+        "{text}"
+    );
     assert!(text.lines().count() >= 3, "{text}");
 }
 
@@ -130,7 +139,10 @@ async fn check_tells_what_is_ready_and_what_is_not() {
     let refused = stage.program(&["check"]).finish().await.expect_code(1).stdout;
 
     assert!(bare.contains("FAILED  tables: 4 migrations are missing; `sanggwond migrate` applies them"), "{bare}");
-    assert!(ready.contains("ok      stations: 3, 2 keywords, 6 cells") && ready.contains("ok      key: accepted"), "{ready}");
+    assert!(
+        ready.contains("ok      stations: 3, 2 keywords, 6 cells") && ready.contains("ok      key: accepted"),
+        "{ready}"
+    );
     assert!(refused.contains("FAILED  key: the API refuses the key: 401") && !refused.contains(KEY), "{refused}");
     assert_eq!(stage.standin.requests(), 2, "one request each");
 }
@@ -194,7 +206,10 @@ async fn demo_needs_no_key_and_uses_a_database_of_its_own() {
 
     assert!(finished.stdout.contains("run 1 succeeded"), "{}", finished.stdout);
     assert_eq!(stage.standin.requests(), 0);
-    assert!(stage.value::<bool>("select to_regclass('sanggwond.place') is null").await, "the real database stays empty");
+    assert!(
+        stage.value::<bool>("select to_regclass('sanggwond.place') is null").await,
+        "the real database stays empty"
+    );
     let demo = stage.database.sibling("_demo").await;
     assert!(sqlx::query_scalar::<_, i64>("select count(*) from place").fetch_one(&demo.pool).await.unwrap() > 50);
 }

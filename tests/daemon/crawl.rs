@@ -112,7 +112,8 @@ async fn all_stations_and_keywords_leave_exactly_what_the_world_holds() {
     let world = || World::generate(&Recipe { seed: 7, week: 0, places: DEMO_PLACES }, &stations);
     let stage = Stage::new(world(), "").await;
 
-    let everything = || stage.program(&["crawl"]).unset("SANGGWOND_CRAWL__STATIONS").set("SANGGWOND_CRAWL__KEYWORDS", ALL_KEYWORDS);
+    let everything =
+        || stage.program(&["crawl"]).unset("SANGGWOND_CRAWL__STATIONS").set("SANGGWOND_CRAWL__KEYWORDS", ALL_KEYWORDS);
     everything().finish().await.expect_code(0);
 
     let keywords: Vec<&str> = ALL_KEYWORDS.split(',').collect();
@@ -133,7 +134,10 @@ async fn all_stations_and_keywords_leave_exactly_what_the_world_holds() {
     everything().finish().await.expect_code(0);
 
     assert!(before == row_versions(&stage).await, "a rerun over an unchanged world has written places or listings");
-    assert_eq!(stage.value::<i32>("select max(places_new + places_changed) from crawl_run where crawl_run_id = 2").await, 0);
+    assert_eq!(
+        stage.value::<i32>("select max(places_new + places_changed) from crawl_run where crawl_run_id = 2").await,
+        0
+    );
     assert_eq!(
         stage.value::<bool>("select bool_and(last_seen_run = 2) from place_keyword").await,
         true,
@@ -166,13 +170,18 @@ async fn requests_are_what_the_api_expects() {
     stage.program(&["crawl"]).set("SANGGWOND_CRAWL__KEYWORDS", "카페").finish().await.expect_code(0);
 
     let recorded = stage.standin.recorded();
-    let request = &recorded[0];
+    let request = recorded.iter().find(|request| request.params["x"] == "126.9707").unwrap();
     assert_eq!(request.path, "/v2/local/search/keyword.json");
     assert_eq!(request.user_agent.as_deref(), Some(concat!("sanggwond/", env!("CARGO_PKG_VERSION"))));
     assert_eq!(request.accept_encoding.as_deref(), Some("gzip"));
     let params = ["query", "x", "y", "radius", "size", "page"].map(|name| request.params[name].as_str());
     assert_eq!(params, ["카페", "126.9707", "37.5547", "1000", "15", "1"]);
-    assert!(stage.standin.connections() <= 5, "{} connections for {} requests", stage.standin.connections(), recorded.len());
+    assert!(
+        stage.standin.connections() <= 5,
+        "{} connections for {} requests",
+        stage.standin.connections(),
+        recorded.len()
+    );
 }
 
 #[tokio::test]
@@ -209,7 +218,8 @@ async fn readers_of_the_old_table_find_their_columns() {
 
     stage.crawl().await;
 
-    let row = "select format('%s|%s|%s|%s|%s|%s|%s|%s|%s', station_name, name, id, category, road_address, address, phone,
+    let row =
+        "select format('%s|%s|%s|%s|%s|%s|%s|%s|%s', station_name, name, id, category, road_address, address, phone,
         is_deleted, distance_m) from local_info where is_deleted = false";
     let expected = "서울역|가게 1|1|카페|정보 없음|서울 서대문구 창천동 1|정보 없음|f|0";
     assert_eq!(stage.texts(row).await, [expected]);

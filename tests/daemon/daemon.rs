@@ -6,7 +6,8 @@ use crate::support::Stage;
 use crate::support::program::{Program, Running};
 
 /// Every run in one line.
-const RUNS: &str = "select format('%s %s %s', trigger, status, scheduled_for at time zone 'UTC') from crawl_run order by crawl_run_id";
+const RUNS: &str =
+    "select format('%s %s %s', trigger, status, scheduled_for at time zone 'UTC') from crawl_run order by crawl_run_id";
 
 async fn stop(running: Running) {
     running.signal(Signal::SIGTERM);
@@ -53,20 +54,36 @@ async fn a_disabled_schedule_starts_nothing() {
     assert_eq!(stage.texts(RUNS).await, Vec::<String>::new());
 }
 
-/// The dynamic binary under libfaketime, from ten seconds before Monday 03:00 in Seoul on.
+/// The binary with a clock that begins at an instant (UTC) and goes on from there.
+fn daemon_from(stage: &Stage, instant: &str) -> Program {
+    let library =
+        std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"));
+    let library = library.into_iter().find(|path| path.exists()).expect("libfaketime is installed (Debian: faketime)");
+    stage
+        .program(&[])
+        .set("LD_PRELOAD", library.to_str().unwrap())
+        .set("FAKETIME", &format!("@{instant}"))
+        .set("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .set("TZ", "UTC")
+}
+
 #[tokio::test]
 async fn it_runs_on_monday_at_three_in_seoul_whatever_tz_says_and_once() {
     let stage = Stage::small().await;
-    let daemon = Program::under("faketime", &["-f", "@2026-11-22 17:59:50"], &[])
-        .set("TZ", "UTC")
-        .set("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        .set("SANGGWOND_SCHEDULE__CATCH_UP_WINDOW", "0s");
 
-    // Another heartbeat would find the tick as well; here the cron job alone has to.
-    let mut daemon = stage.equip(daemon).set("SANGGWOND_SCHEDULE__HEARTBEAT", "1h").start();
+    // A heartbeat would find the tick as well; here the cron job has to, alone.
+    let mut daemon = daemon_from(&stage, "2026-11-22 17:59:50")
+        .set("SANGGWOND_SCHEDULE__CATCH_UP_WINDOW", "0s")
+        .set("SANGGWOND_SCHEDULE__HEARTBEAT", "1h")
+        .start();
     daemon.says("run 1 ended as succeeded").await;
-    // The second looks again and again, and finds nothing left to do.
     stop(daemon).await;
+    // Later that Monday another daemon finds nothing to do.
+    let mut late = daemon_from(&stage, "2026-11-22 18:00:30")
+        .set("SANGGWOND_LOG__FILTER", "info,sanggwond::scheduler=debug")
+        .start();
+    late.says("nothing is due").await;
+    stop(late).await;
 
     assert_eq!(stage.texts(RUNS).await, ["schedule succeeded 2026-11-22 18:00:00"]);
     let late: f64 = stage.value("select extract(epoch from started_at - scheduled_for)::float8 from crawl_run").await;
@@ -109,7 +126,10 @@ async fn a_second_signal_ends_at_once_and_the_next_holder_of_the_lock_puts_the_r
 
     stage.crawl().await;
 
-    assert_eq!(stage.value::<String>("select format('%s %s', status, resumed_count) from crawl_run").await, "succeeded 1");
+    assert_eq!(
+        stage.value::<String>("select format('%s %s', status, resumed_count) from crawl_run").await,
+        "succeeded 1"
+    );
 }
 
 #[tokio::test]

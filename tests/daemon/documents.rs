@@ -61,7 +61,10 @@ async fn a_document_that_is_no_place_is_left_out_and_counted() {
 async fn the_same_place_twice_in_a_batch_is_stored_once_with_its_last_content() {
     let stage = crawl_of(&[document("1"), with("1", "phone", &json!("02-999-9999")), document("2")]).await;
 
-    assert_eq!(stage.texts("select place_id || ' ' || phone from place order by 1").await, ["1 02-999-9999", "2 02-1234-5678"]);
+    assert_eq!(
+        stage.texts("select place_id || ' ' || phone from place order by 1").await,
+        ["1 02-999-9999", "2 02-1234-5678"]
+    );
 }
 
 #[tokio::test]
@@ -76,7 +79,10 @@ async fn odd_texts_are_stored() {
     ])
     .await;
 
-    let rows = sqlx::query("select name, phone, road_address from place order by place_id").fetch_all(stage.pool()).await.unwrap();
+    let rows = sqlx::query("select name, phone, road_address from place order by place_id")
+        .fetch_all(stage.pool())
+        .await
+        .unwrap();
     let name = |row: usize| rows[row].get::<String, _>("name");
     assert_eq!(name(0), "널문자");
     assert_eq!(name(1), "☕\u{202e}\u{1f468}\u{200d}\u{1f373}'; drop table place; --");
@@ -99,7 +105,8 @@ async fn a_changed_place_is_updated_and_a_moved_one_is_listed_anew() {
     assert_eq!(stage.value::<Option<String>>("select phone from place").await, None);
     let listed = "select s.name || ' ' || l.distance_m from listing l join station s using (station_id)";
     assert_eq!(stage.texts(listed).await, ["시청역 0"]);
-    let counted = "select format('%s new, %s changed', places_new, places_changed) from crawl_run order by crawl_run_id";
+    let counted =
+        "select format('%s new, %s changed', places_new, places_changed) from crawl_run order by crawl_run_id";
     assert_eq!(stage.texts(counted).await, ["1 new, 0 changed", "0 new, 1 changed"]);
     assert!(stage.value::<bool>("select changed_at > first_seen_at from place").await);
 }

@@ -11,7 +11,10 @@ const REQUESTS: i64 = 8;
 const ALL: (i64, i64) = (26, 49);
 
 async fn places_and_listings(stage: &Stage) -> (i64, i64) {
-    (stage.value("select count(*) from place").await, stage.value("select count(*) from listing where gone_at is null").await)
+    (
+        stage.value("select count(*) from place").await,
+        stage.value("select count(*) from listing where gone_at is null").await,
+    )
 }
 
 async fn counts(stage: &Stage) -> (i64, i64, i64) {
@@ -70,10 +73,14 @@ async fn cells_that_fail_twice_make_a_run_partial_and_are_listed_with_their_erro
     assert!(finished.stdout.contains("run 1 partial (3 cells failed twice"), "{}", finished.stdout);
     // Five attempts at each of three cells, twice; five pages of cafés.
     assert_eq!(counts(&stage).await, (30 + 5, 24, 0));
-    let failures = stage.texts("select format('%s %s %s: %s', status, chances, attempts, error) from run_failure").await;
-    assert_eq!(failures, ["failed 2 10: 502: Bad Gateway (after 5 attempts)"; 3]);
+    let failures =
+        stage.texts("select format('%s %s %s: %s', status, chances, attempts, error) from run_failure").await;
+    assert_eq!(failures, ["failed 2 10: 502: no error message (after 5 attempts)"; 3]);
     assert_eq!(stage.value::<i64>("select count(*) from place").await, 26, "the park is a café, too");
-    assert_eq!(stage.value::<String>("select verdict from run_history").await, "3 of 6 cells failed: 3 cells failed twice; run_failure says why");
+    assert_eq!(
+        stage.value::<String>("select verdict from run_history").await,
+        "3 of 6 cells failed: 3 cells failed twice; run_failure says why"
+    );
 }
 
 #[tokio::test]
@@ -84,7 +91,10 @@ async fn a_cell_that_fails_once_gets_its_second_chance_and_succeeds() {
     stage.program(&["crawl"]).set("SANGGWOND_KAKAO__MAX_ATTEMPTS", "1").finish().await.expect_code(0);
 
     assert_eq!(counts(&stage).await, (REQUESTS + 1, 0, 0));
-    assert_eq!(stage.texts("select format('%s %s', status, chances) from crawl_cell where chances > 0").await, ["done 1"]);
+    assert_eq!(
+        stage.texts("select format('%s %s', status, chances) from crawl_cell where chances > 0").await,
+        ["done 1"]
+    );
     assert_eq!(places_and_listings(&stage).await, ALL);
 }
 
@@ -102,7 +112,8 @@ async fn a_refused_search_fails_its_cell_without_another_attempt() {
 #[tokio::test]
 async fn nothing_but_failures_ends_the_run_as_failed() {
     let stage = Stage::small().await;
-    let stations: String = (0..30).map(|n| format!("역{n},수도권,37.5,{},1호선\n", 126.0 + f64::from(n) / 10.0)).collect();
+    let stations: String =
+        (0..30).map(|n| format!("역{n},수도권,37.5,{},1호선\n", 126.0 + f64::from(n) / 10.0)).collect();
     stage.set_stations(&stations);
     let faults_for = vec![("공원".to_owned(), Fault::Status(500, false)), ("카페".to_owned(), Fault::Empty)];
     stage.standin.set(Switches { faults_for, ..Switches::default() });

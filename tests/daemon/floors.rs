@@ -29,7 +29,6 @@ fn may_use(user: &str, used: &str) -> bool {
         (user, used) if user == used => true,
         (STANDIN, used) => used == "domain",
         (user, STANDIN) => user == "commands",
-        // The process itself is on one floor, and everything on it needs the time.
         (user, used) => floor_of(used) < floor_of(user),
     }
 }
@@ -41,7 +40,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// The top-level modules that a file names as `crate::module`, or `sanggwond::module` in `main`.
 fn uses(text: &str) -> Vec<String> {
-    let starts = ["crate::", "sanggwond::"].into_iter().flat_map(|root| text.match_indices(root).map(move |(at, _)| at + root.len()));
+    let starts = ["crate::", "use sanggwond::"]
+        .into_iter()
+        .flat_map(|root| text.match_indices(root).map(move |(at, _)| at + root.len()));
     let list = |rest: &str| -> Vec<String> {
         let names = match rest.strip_prefix('{') {
             Some(group) => top_level_names(group),
@@ -77,7 +78,16 @@ fn modules_use_lower_floors_only() {
     let mut seen = 0;
     let mut trespasses = Vec::new();
     for file in files(&src) {
-        let module = file.strip_prefix(&src).unwrap().iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        let module = file
+            .strip_prefix(&src)
+            .unwrap()
+            .iter()
+            .next()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs")
+            .to_owned();
         if module == "lib" {
             continue;
         }
@@ -94,7 +104,10 @@ fn modules_use_lower_floors_only() {
 
 #[test]
 fn the_rule_knows_a_trespass() {
-    assert_eq!(uses("use crate::{clock, store::{self, Store}, kakao::Client};\ncrate::runner::x"), ["clock", "store", "kakao", "runner"]);
+    assert_eq!(
+        uses("use crate::{clock, store::{self, Store}, kakao::Client};\ncrate::runner::x"),
+        ["clock", "store", "kakao", "runner"]
+    );
     assert!(!may_use("store", "kakao") && !may_use("kakao", "crawl") && !may_use("standin", "store"));
     assert!(may_use("runner", "crawl") && may_use("commands", "standin"));
 }

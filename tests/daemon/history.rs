@@ -21,11 +21,15 @@ async fn a_run_is_one_row_that_tells_all() {
 
     let row = "select format('%s %s %s | %s of %s, %s pending | %s requests | %s seen, %s new | %s %s', trigger, status, coverage,
         cells_done, cells_total, cells_pending, requests, places_seen, places_new, version, reason is null) from crawl_run";
-    let expected =
-        format!("manual succeeded station | 6 of 6, 0 pending | 8 requests | 26 seen, 26 new | {} t", env!("CARGO_PKG_VERSION"));
+    let expected = format!(
+        "manual succeeded station | 6 of 6, 0 pending | 8 requests | 26 seen, 26 new | {} t",
+        env!("CARGO_PKG_VERSION")
+    );
     assert_eq!(stage.value::<String>(row).await, expected);
     assert!(stage.value::<bool>(SUMS).await);
-    assert!(stage.value::<bool>("select finished_at >= heartbeat_at and heartbeat_at >= started_at from crawl_run").await);
+    assert!(
+        stage.value::<bool>("select finished_at >= heartbeat_at and heartbeat_at >= started_at from crawl_run").await
+    );
     assert_eq!(stage.value::<i32>("select (settings ->> 'radius_m')::int from crawl_run").await, 1000);
     assert_eq!(stage.value::<String>("select verdict from run_history").await, "all 6 cells done");
     let coverage = "select format('%s %s %s', station_name, keyword, places) from station_coverage where station_name = '서울역' order by 1";
@@ -48,7 +52,8 @@ async fn a_run_is_alive_while_it_works_and_unfinished_after_a_signal() {
 
     assert!(finished.stdout.contains("run 1 interrupted (stopped by a signal)"), "{}", finished.stdout);
     assert_eq!(stage.standin.requests(), 5, "no request after the signal");
-    let row: String = stage.value("select format('%s %s %s', status, cells_done > 0, finished_at is null) from crawl_run").await;
+    let row: String =
+        stage.value("select format('%s %s %s', status, cells_done > 0, finished_at is null) from crawl_run").await;
     assert_eq!(row, "interrupted t t");
     assert!(stage.value::<bool>(SUMS).await);
 
@@ -56,7 +61,10 @@ async fn a_run_is_alive_while_it_works_and_unfinished_after_a_signal() {
     let resumed = stage.program(&["crawl"]).finish().await.expect_code(0);
 
     assert!(resumed.stderr.contains("run 1 goes on where it was interrupted"), "{}", resumed.stderr);
-    assert_eq!(stage.value::<String>("select format('%s %s', status, resumed_count) from crawl_run").await, "succeeded 1");
+    assert_eq!(
+        stage.value::<String>("select format('%s %s', status, resumed_count) from crawl_run").await,
+        "succeeded 1"
+    );
     assert!(done > 0 && stage.value::<bool>(SUMS).await);
     assert_eq!(stage.value::<i64>("select count(*) from place").await, 26);
 }

@@ -24,9 +24,13 @@ async fn rows_of_one_name_within_500_m_are_one_station_with_all_its_lines() {
 
     stage.crawl().await;
 
-    let stations = stage.texts("select format('%s %s %s', name, array_to_string(lines, '+'), longitude) from station").await;
+    let stations =
+        stage.texts("select format('%s %s %s', name, array_to_string(lines, '+'), longitude) from station").await;
     let stations: BTreeSet<&str> = stations.iter().map(String::as_str).collect();
-    assert_eq!(stations, BTreeSet::from(["서울역 1호선 126.9707", "신촌역 2호선+신안산선 126.937", "신촌역 경의중앙선 126.943"]));
+    assert_eq!(
+        stations,
+        BTreeSet::from(["서울역 1호선 126.9707", "신촌역 2호선+신안산선 126.937", "신촌역 경의중앙선 126.943"])
+    );
 }
 
 #[tokio::test]
@@ -43,7 +47,9 @@ async fn a_station_file_may_have_a_header_a_bom_crlf_and_blank_lines() {
 #[tokio::test]
 async fn a_row_without_usable_coordinates_is_left_out_with_line_and_reason() {
     let stage = Stage::small().await;
-    stage.set_stations(&format!("{TWO}시청역,수도권,126.9769,37.5657,1호선\n종각역,수도권,,126.98,1호선\n동해역,수도권,north,129,1호선\n"));
+    stage.set_stations(&format!(
+        "{TWO}시청역,수도권,126.9769,37.5657,1호선\n종각역,수도권,,126.98,1호선\n동해역,수도권,north,129,1호선\n"
+    ));
 
     let finished = stage.program(&["crawl"]).finish().await.expect_code(0);
 
@@ -61,7 +67,8 @@ async fn a_file_without_stations_or_no_file_is_an_error_and_changes_nothing() {
 
     stage.set_stations("시청역,수도권,0,0,1호선\n");
     let empty = stage.program(&["crawl"]).finish().await.expect_code(2);
-    let missing = stage.program(&["crawl"]).set("SANGGWOND_CRAWL__STATIONS", "/nowhere.csv").finish().await.expect_code(2);
+    let missing =
+        stage.program(&["crawl"]).set("SANGGWOND_CRAWL__STATIONS", "/nowhere.csv").finish().await.expect_code(2);
 
     assert!(empty.stderr.contains("has no usable station"), "{}", empty.stderr);
     assert!(missing.stderr.contains("could not read the station file /nowhere.csv"), "{}", missing.stderr);

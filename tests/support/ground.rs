@@ -28,7 +28,11 @@ pub(crate) fn place(id: u32, latitude: f64, longitude: f64, keywords: &[&str]) -
         position: LatLng::new(latitude, longitude).unwrap(),
         url: Some(format!("http://place.map.kakao.com/{id}")),
     };
-    StandinPlace { place, keywords: keywords.iter().map(|keyword| (*keyword).to_owned()).collect(), rank: u64::from(id) }
+    StandinPlace {
+        place,
+        keywords: keywords.iter().map(|keyword| (*keyword).to_owned()).collect(),
+        rank: u64::from(id),
+    }
 }
 
 /// 20 cafés and a park around 신촌역, one of them within reach of both; 5 cafés around 서울역.

@@ -57,12 +57,7 @@ impl Stage {
 
     /// The binary with these arguments, ready to work on this stage and without any wait that a test could do without.
     pub(crate) fn program(&self, arguments: &[&str]) -> Program {
-        self.equip(Program::new(arguments))
-    }
-
-    /// Points a program at this stage.
-    pub(crate) fn equip(&self, program: Program) -> Program {
-        program
+        Program::new(arguments)
             .set("DATABASE_URL", &self.database.url)
             .set("KAKAO_REST_API_KEY", KEY)
             .set("SANGGWOND_KAKAO__BASE_URL", &self.api_url)

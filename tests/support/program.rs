@@ -41,17 +41,7 @@ pub(crate) struct Finished {
 impl Program {
     /// The binary with these arguments and nothing set.
     pub(crate) fn new(arguments: &[&str]) -> Self {
-        Self::of(Command::new(env!("CARGO_BIN_EXE_sanggwond")), arguments)
-    }
-
-    /// The binary under another program, such as `faketime`.
-    pub(crate) fn under(program: &str, its_arguments: &[&str], arguments: &[&str]) -> Self {
-        let mut command = Command::new(program);
-        command.args(its_arguments).arg(env!("CARGO_BIN_EXE_sanggwond"));
-        Self::of(command, arguments)
-    }
-
-    fn of(mut command: Command, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sanggwond"));
         command.args(arguments).env_clear().kill_on_drop(true);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);

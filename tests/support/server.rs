@@ -41,8 +41,10 @@ impl Server {
         std::fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
         let at = folder.clone();
         let started = tokio::task::spawn_blocking(move || PrivateServer::start(&at, &[])).await.unwrap().unwrap();
-        let options =
-            PgConnectOptions::new_without_pgpass().socket(folder.join("postgres")).username("postgres").database("postgres");
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(folder.join("postgres"))
+            .username("postgres")
+            .database("postgres");
         // The tests' data need not survive a power cut, and a restart by a test must not wait for a checkpoint.
         let mut connection = PgConnection::connect_with(&options).await.unwrap();
         sqlx::raw_sql("alter system set fsync = off").execute(&mut connection).await.unwrap();

@@ -30,7 +30,10 @@ fn tell(report: &Report) {
         "places    {} seen, {} new, {} changed; {} documents left out",
         counts.places_seen, counts.places_new, counts.places_changed, counts.documents_rejected
     ));
-    print(&format!("time      {seconds:.1} s, {:.1} requests in flight on average", in_requests.as_secs_f64() / seconds));
+    print(&format!(
+        "time      {seconds:.1} s, {:.1} requests in flight on average",
+        in_requests.as_secs_f64() / seconds
+    ));
     print(match closing.status {
         Status::Interrupted => "`sanggwond crawl` goes on with it; `sanggwond runs` shows the history",
         Status::Partial | Status::Failed => "`sanggwond runs` shows the history, the view run_failure each failed cell",
