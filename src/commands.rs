@@ -30,7 +30,7 @@ pub struct Arguments {
     /// The configuration file; without it /etc/sanggwond/config.toml, if that exists
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Crawl a made-up world instead of Kakao's, into a database of its own (<name>_demo)
+    /// Crawl a made-up world instead of Kakao's, into a database of its own (its name ends in _demo)
     #[arg(long, global = true)]
     demo: bool,
     #[command(subcommand)]

@@ -250,7 +250,7 @@ mod tests {
 
     fn load(variables: &[(&str, &str)]) -> Result<Config, Error> {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Config::load(None, false, &Environment::from_iter(variables))
+        Config::load(None, false, &variables.collect::<Environment>())
     }
 
     fn refusal(variables: &[(&str, &str)]) -> String {
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(config.crawl.keywords.len(), 10);
         assert_eq!(config.crawl.radius_m, 1000);
         assert_eq!(config.schedule.parse().unwrap().expression(), "0 0 3 * * Mon");
-        assert_eq!(config.schedule.catch_up_window, Duration::from_secs(7 * 24 * 3600));
+        assert_eq!(config.schedule.catch_up_window, Duration::from_hours(7 * 24));
     }
 
     #[test]

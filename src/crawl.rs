@@ -157,10 +157,10 @@ impl Pass {
                     self.halt(End::Hopeless(why.clone()));
                 }
             }
-            Ending::Stopped => self.halt(error.map_or(End::Stopped, |error| match error {
-                kakao::Error::Stopped => End::Stopped,
-                error => End::Cut(error),
-            })),
+            Ending::Stopped => {
+                let error = error.filter(|error| *error != kakao::Error::Stopped);
+                self.halt(error.map_or(End::Stopped, End::Cut));
+            }
         }
     }
 

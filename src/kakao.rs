@@ -1,6 +1,6 @@
 //! The Kakao Local API: how it is asked, and what its answers mean.
 //!
-//! Every request passes the [`gate`], is classified by [`wire`] and repeated as [`retry`] says. What leaves this room are
+//! Every request passes the [`gate`], is classified by `wire` and repeated as `retry` says. What leaves this room are
 //! pages of places, or an [`Error`] that says whether a cell, or the whole run, has come to its end.
 
 pub mod gate;

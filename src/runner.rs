@@ -142,7 +142,7 @@ impl Runner {
         let closing = closing::of(&ending, counts.as_ref().ok(), clock::now());
         self.close(fence, &closing, &ending).await?;
         let counts = self.store.counts(fence.run).await?;
-        let in_requests = self.client.gate().usage().in_requests - before.in_requests;
+        let in_requests = self.client.gate().usage().in_requests.saturating_sub(before.in_requests);
         let report = Report { run: fence.run, closing, counts, elapsed: started.elapsed(), in_requests };
         report.log();
         Ok(report)

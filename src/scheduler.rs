@@ -1,6 +1,6 @@
 //! The daemon's loop: look what is due, and see to it.
 //!
-//! The cron job only wakes the loop early; a heartbeat asks [`decide`] as well. So a missed tick, a clock that was set, a
+//! The cron job only wakes the loop early; a heartbeat asks [`decide()`] as well. So a missed tick, a clock that was set, a
 //! crashed process and a second daemon are all the same case: what the history does not show is still to be done.
 
 pub mod decide;
@@ -87,13 +87,12 @@ impl Scheduler {
                     is_reachable = true;
                     info!("the database answers again");
                 }
-                Ok(()) => {}
                 // One line for a whole outage.
                 Err(error) if is_reachable => {
                     is_reachable = false;
                     warn!(error = &error as &dyn std::error::Error, "could not look what is due; trying on");
                 }
-                Err(_) => {}
+                Ok(()) | Err(_) => {}
             }
         }
     }

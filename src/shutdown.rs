@@ -34,6 +34,6 @@ pub fn on_signal(stop: CancellationToken) -> io::Result<impl Future<Output = ()>
             info!(signal = name, "{name} received, stopping; a second signal ends at once");
             stop.cancel();
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
 }

@@ -92,8 +92,7 @@ fn read(bytes: &[u8], path: &Path) -> Result<(Vec<Station>, Vec<Rejected>), Erro
 fn line_of(bytes: &[u8], position: Option<&csv::Position>) -> u64 {
     let start = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(0).min(bytes.len());
     let blank = bytes[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let breaks = bytes[..start + blank].iter().filter(|byte| **byte == b'\n').count();
-    breaks as u64 + 1
+    bytes[..start + blank].split(|byte| *byte == b'\n').count() as u64
 }
 
 /// Whether the first row names its columns: there are words where numbers belong.
@@ -146,7 +145,9 @@ mod tests {
         let (stations, rejected) = load(None).unwrap();
 
         let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
-        stations.iter().for_each(|station| *by_name.entry(&station.name).or_default() += 1);
+        for station in &stations {
+            *by_name.entry(&station.name).or_default() += 1;
+        }
         assert_eq!((stations.len(), by_name.len(), rejected.len()), (941, 911, 0));
         let shared: Vec<_> = by_name.values().filter(|count| **count > 1).collect();
         assert_eq!((shared.len(), shared.into_iter().sum::<usize>()), (28, 58));

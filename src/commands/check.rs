@@ -54,9 +54,9 @@ fn tell<T>(what: &str, checked: anyhow::Result<(String, T)>) -> Option<T> {
 
 fn stations_line(config: &Config) -> anyhow::Result<(String, ())> {
     let (stations, rejected) = stations::load(config.crawl.stations.as_deref())?;
-    let rows = rejected.iter().map(|row| format!("\n        left out: {row}")).collect::<String>();
+    let rows: Vec<String> = rejected.iter().map(|row| format!("\n        left out: {row}")).collect();
     let keywords = config.crawl.keywords.len();
-    Ok((format!("{}, {keywords} keywords, {} cells{rows}", stations.len(), stations.len() * keywords), ()))
+    Ok((format!("{}, {keywords} keywords, {} cells{}", stations.len(), stations.len() * keywords, rows.concat()), ()))
 }
 
 async fn tables_line(database: &Database) -> anyhow::Result<(String, ())> {

@@ -31,13 +31,11 @@ pub(super) async fn read<A: Allowance>(
     };
     // Only whole cells are stored: the rest is fetched again.
     outcome.places = Vec::new();
-    match error {
-        Error::Cell(why) => {
-            outcome.ending = Ending::Failed(why);
-            (outcome, None)
-        }
-        error => (outcome, Some(error)),
+    if let Error::Cell(why) = error {
+        outcome.ending = Ending::Failed(why);
+        return (outcome, None);
     }
+    (outcome, Some(error))
 }
 
 async fn read_pages<A: Allowance>(

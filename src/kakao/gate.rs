@@ -27,7 +27,7 @@ use pace::Pace;
 use pause::{Pass, Pause};
 
 /// Nothing but 429 for this long means that the day's quota is spent; the API does not say which it is.
-const THROTTLED_FOR_GOOD: Duration = Duration::from_secs(600);
+const THROTTLED_FOR_GOOD: Duration = Duration::from_mins(10);
 
 /// Who goes first: lower values do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

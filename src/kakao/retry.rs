@@ -13,7 +13,7 @@ use super::wire::{Answer, Page};
 const MAX_GATE_FAILURES: u32 = 50;
 
 /// The longest Retry-After that is honoured.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// What to do after an answer.
 #[derive(Debug)]
@@ -107,9 +107,9 @@ mod tests {
         let mut attempts = attempts();
 
         let waits: Vec<u64> = (0..4)
-            .map(|_| match attempts.next(broken(), Blame::Page) {
-                Next::AgainAfter(wait) => wait.as_secs(),
-                other => panic!("{other:?}"),
+            .map(|_| {
+                let Next::AgainAfter(wait) = attempts.next(broken(), Blame::Page) else { panic!("no further attempt") };
+                wait.as_secs()
             })
             .collect();
 

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_api_that_is_away_is_tried_again_after_half_an_hour() {
-        let away = kakao::Error::Away { silence: Duration::from_secs(1800), last: "503: maintenance".to_owned() };
+        let away = kakao::Error::Away { silence: Duration::from_mins(30), last: "503: maintenance".to_owned() };
 
         let closing = closing(End::Cut(away));
 

@@ -25,10 +25,10 @@ impl From<sqlx::Error> for Cause {
 
 impl From<MigrateError> for Cause {
     fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Self(error),
-            error => Self(sqlx::Error::Migrate(Box::new(error))),
+        if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+            return Self(error);
         }
+        Self(sqlx::Error::Migrate(Box::new(error)))
     }
 }
 

@@ -82,8 +82,10 @@ impl Target {
             .fetch_one(&mut connection)
             .await?;
         match sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await {
+            // Another process was faster.
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P04") => {}
-            result => drop(result?),
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
         }
         Ok(connection.close().await?)
     }

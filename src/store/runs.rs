@@ -157,7 +157,9 @@ pub(super) async fn count(
     let with_status = |status| outcomes.iter().filter(|outcome| outcome.status() == status).count();
     let is_truncated = |outcome: &&&Outcome| matches!(outcome.ending, Ending::Done { is_truncated: true, .. });
     let mut traffic = Traffic::default();
-    outcomes.iter().for_each(|outcome| traffic += outcome.traffic);
+    for outcome in outcomes {
+        traffic += outcome.traffic;
+    }
     let rejected: u32 = outcomes.iter().map(|outcome| outcome.documents_rejected).sum();
     let cells = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     sqlx::query!(

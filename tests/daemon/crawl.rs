@@ -138,11 +138,8 @@ async fn all_stations_and_keywords_leave_exactly_what_the_world_holds() {
         stage.value::<i32>("select max(places_new + places_changed) from crawl_run where crawl_run_id = 2").await,
         0
     );
-    assert_eq!(
-        stage.value::<bool>("select bool_and(last_seen_run = 2) from place_keyword").await,
-        true,
-        "every place was seen again"
-    );
+    let seen_again = "select bool_and(last_seen_run = 2) from place_keyword";
+    assert!(stage.value::<bool>(seen_again).await, "a place was not seen again");
 }
 
 #[tokio::test]

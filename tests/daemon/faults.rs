@@ -112,9 +112,9 @@ async fn a_refused_search_fails_its_cell_without_another_attempt() {
 #[tokio::test]
 async fn nothing_but_failures_ends_the_run_as_failed() {
     let stage = Stage::small().await;
-    let stations: String =
+    let stations: Vec<String> =
         (0..30).map(|n| format!("역{n},수도권,37.5,{},1호선\n", 126.0 + f64::from(n) / 10.0)).collect();
-    stage.set_stations(&stations);
+    stage.set_stations(&stations.concat());
     let faults_for = vec![("공원".to_owned(), Fault::Status(500, false)), ("카페".to_owned(), Fault::Empty)];
     stage.standin.set(Switches { faults_for, ..Switches::default() });
 

@@ -24,12 +24,12 @@ fn floor_of(module: &str) -> usize {
 }
 
 /// Whether a module may use another one.
-fn may_use(user: &str, used: &str) -> bool {
-    match (user, used) {
-        (user, used) if user == used => true,
-        (STANDIN, used) => used == "domain",
-        (user, STANDIN) => user == "commands",
-        (user, used) => floor_of(used) < floor_of(user),
+fn may_use(module: &str, other: &str) -> bool {
+    match (module, other) {
+        _ if module == other => true,
+        (STANDIN, _) => other == "domain",
+        (_, STANDIN) => module == "commands",
+        _ => floor_of(other) < floor_of(module),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the program does, shown on the real binary against a real PostgreSQL and a stand-in of the API.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "../support/lib.rs"]
 mod support;
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// A program that takes longer hangs. Generous: it is there to end a hang, not to measure.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The binary before it is started. Nothing of the environment reaches it but `PATH`.
 pub(crate) struct Program {

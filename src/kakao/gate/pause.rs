@@ -38,12 +38,8 @@ impl Pause {
 
     /// Why nobody may pass now; `None`: go on.
     pub(super) fn turn(&self, now: Instant) -> Option<Turn> {
-        match self.until {
-            None => None,
-            Some(until) if now < until => Some(Turn::At(until)),
-            Some(_) if self.has_probe => Some(Turn::WhenCalled),
-            Some(_) => None,
-        }
+        let until = self.until?;
+        if now < until { Some(Turn::At(until)) } else { self.has_probe.then_some(Turn::WhenCalled) }
     }
 
     /// Lets one request pass.
@@ -85,7 +81,6 @@ impl Pause {
 fn jitter(wait: Duration) -> Duration {
     // The standard library's random keys are random enough for this.
     let random = RandomState::new().build_hasher().finish();
-    #[expect(clippy::cast_possible_truncation, reason = "a number below 1024")]
     let share = (random % 1024) as u32;
     wait * share / 10_240
 }

@@ -47,8 +47,8 @@ fn unfinished(id: i64, tick: DateTime<Utc>) -> RunRecord {
     RunRecord { status: Status::Interrupted, finished_at: None, resume_at: Some(tick), ..served(id, tick) }
 }
 
-fn manual(record: RunRecord, started_at: DateTime<Utc>) -> RunRecord {
-    RunRecord { trigger: Trigger::Manual, scheduled_for: None, started_at, ..record }
+fn by_hand(record: &RunRecord, started_at: DateTime<Utc>) -> RunRecord {
+    RunRecord { trigger: Trigger::Manual, scheduled_for: None, started_at, ..record.clone() }
 }
 
 fn weekly(now: DateTime<Utc>, history: &[RunRecord]) -> Decision {
@@ -60,10 +60,8 @@ fn start(trigger: Trigger) -> Decision {
 }
 
 fn skipped(decision: Decision) -> (DateTime<Utc>, String) {
-    match decision {
-        Decision::Skip { tick, reason } => (tick, reason),
-        other => panic!("not skipped: {other:?}"),
-    }
+    let Decision::Skip { tick, reason } = decision else { panic!("not skipped: {decision:?}") };
+    (tick, reason)
 }
 
 #[test]
@@ -186,8 +184,8 @@ fn a_late_run_has_its_whole_window_from_its_start() {
 
 #[test]
 fn a_run_by_hand_counts_from_its_start_and_serves_no_tick() {
-    let done = manual(RunRecord { finished_at: Some(after_tick(-3600)), ..served(2, utc(TICK)) }, after_tick(-7200));
-    let open = manual(unfinished(2, utc(TICK)), after_tick(-7200));
+    let done = by_hand(&RunRecord { finished_at: Some(after_tick(-3600)), ..served(2, utc(TICK)) }, after_tick(-7200));
+    let open = by_hand(&unfinished(2, utc(TICK)), after_tick(-7200));
 
     assert_eq!(weekly(after_tick(5), &[done, served(1, weeks_before(1))]), start(Trigger::Schedule));
     assert_eq!(weekly(after_tick(5), &[open]), Decision::Resume(RunId(2)));
@@ -195,7 +193,7 @@ fn a_run_by_hand_counts_from_its_start_and_serves_no_tick() {
 
 #[test]
 fn a_run_with_a_scope_is_left_alone() {
-    let scoped = RunRecord { is_full: false, ..manual(unfinished(2, utc(TICK)), after_tick(-60)) };
+    let scoped = RunRecord { is_full: false, ..by_hand(&unfinished(2, utc(TICK)), after_tick(-60)) };
 
     assert_eq!(weekly(after_tick(5), &[scoped]), start(Trigger::Schedule));
 }
