@@ -191,6 +191,13 @@ impl Gate {
 }
 
 impl State {
+    /// The API has answered: a pause that it knew of is over.
+    fn reopen(&mut self, pass: Pass, now: Instant) {
+        if self.pause.open(pass) {
+            self.pace.resume(now);
+        }
+    }
+
     fn call_first(&self) {
         if let Some(turn) = self.waiting.values().next() {
             turn.notify_one();
@@ -230,7 +237,8 @@ impl Permit<'_> {
         let (retry_after, last) = match answer {
             Answer::Good(_) => {
                 state.last_good = now;
-                state.pause.open(self.pass);
+                state.pace.answered(now);
+                state.reopen(self.pass, now);
                 return Ok(Blame::Page);
             }
             Answer::Throttled { retry_after } => {
@@ -249,7 +257,7 @@ impl Permit<'_> {
             | Answer::Refused(_)
             | Answer::KeyRefused(_)
             | Answer::QuotaSpent(_) => {
-                state.pause.open(self.pass);
+                state.reopen(self.pass, now);
                 return Ok(Blame::Page);
             }
         };
@@ -258,7 +266,10 @@ impl Permit<'_> {
             let silence = Duration::from_secs(silence.as_secs());
             return Err(Error::Away { silence, last: last.to_owned() });
         }
-        state.pause.extend(self.pass, retry_after, now);
+        let is_news = state.pause.extend(self.pass, retry_after, now);
+        if is_news && matches!(answer, Answer::Throttled { .. }) {
+            state.pace.throttled(now);
+        }
         Ok(Blame::Gate)
     }
 }

@@ -28,10 +28,13 @@ pub(super) async fn show(runner: &Runner, bars: &MultiProgress, done: &Cancellat
 async fn draw(runner: &Runner, bars: &MultiProgress, done: &CancellationToken) {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {msg}  {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = bars.add(ProgressBar::new(0).with_style(style));
+    let bar = bars.add(ProgressBar::no_length().with_style(style));
     let mut speed = Speed::new(runner);
     while !is_over(done, REDRAW).await {
         let snapshot = runner.progress.snapshot();
+        if snapshot.cells_total == 0 {
+            continue;
+        }
         bar.set_length(snapshot.cells_total);
         bar.set_position(snapshot.cells_done + snapshot.cells_failed);
         let throttled = runner.client.gate().usage().throttled;
@@ -85,7 +88,7 @@ impl Speed {
 
     fn measure(&mut self, runner: &Runner) -> f64 {
         let elapsed = self.since.elapsed();
-        if elapsed >= Duration::from_secs(2) {
+        if elapsed >= Duration::from_secs(1) {
             let requests = runner.client.gate().usage().requests;
             #[expect(clippy::cast_precision_loss, reason = "a few thousand requests")]
             let sent = (requests - self.requests) as f64;

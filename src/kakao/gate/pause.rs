@@ -48,16 +48,17 @@ impl Pause {
         Pass { epoch: self.epoch, is_probe: self.has_probe }
     }
 
-    /// A request came back with proof that the API works.
-    pub(super) fn open(&mut self, pass: Pass) {
+    /// A request came back with proof that the API works; returns whether that ends a pause.
+    pub(super) fn open(&mut self, pass: Pass) -> bool {
         if pass.epoch == self.epoch {
             self.level = 0;
-            self.until = None;
+            return self.until.take().is_some();
         }
+        false
     }
 
-    /// A request met a closed door.
-    pub(super) fn extend(&mut self, pass: Pass, retry_after: Option<Duration>, now: Instant) {
+    /// A request met a closed door; returns whether that was news.
+    pub(super) fn extend(&mut self, pass: Pass, retry_after: Option<Duration>, now: Instant) -> bool {
         let is_news = pass.epoch == self.epoch;
         if is_news {
             self.epoch += 1;
@@ -69,6 +70,7 @@ impl Pause {
             None if is_news => self.until = Some(now + usual + jitter(usual)),
             None => {}
         }
+        is_news
     }
 
     /// A request is over, whatever it brought.

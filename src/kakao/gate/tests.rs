@@ -219,3 +219,32 @@ async fn a_rate_limit_spreads_requests_evenly() {
     assert_eq!(elapsed, 5);
     assert_eq!(gate.usage().requests, 51);
 }
+
+/// A server that allows 20 requests within any second, and a client that is not told so.
+#[tokio::test(start_paused = true)]
+async fn the_pace_settles_a_little_below_what_the_server_allows() {
+    let gate = gate(&[]);
+    let seen = Mutex::new(std::collections::VecDeque::new());
+    let start = Instant::now();
+    let (mut sent, mut refused) = (0_u32, 0_u32);
+
+    while sent - refused < 3000 {
+        let permit = enter(&gate).await;
+        tokio::time::advance(Duration::from_millis(2)).await;
+        sent += 1;
+        let now = Instant::now();
+        let mut seen = seen.lock().unwrap();
+        seen.retain(|then| now - *then < Duration::from_secs(1));
+        if seen.len() < 20 {
+            seen.push_back(now);
+            permit.report(&good()).unwrap();
+        } else {
+            refused += 1;
+            permit.report(&throttled(None)).unwrap();
+        }
+    }
+
+    let rate = f64::from(sent - refused) / start.elapsed().as_secs_f64();
+    assert!(rate >= 0.85 * 20.0, "{rate} requests a second");
+    assert!(f64::from(refused) < 0.02 * f64::from(sent), "{refused} of {sent} were refused");
+}
