@@ -12,6 +12,7 @@ create table crawl_run (
     finished_at timestamptz,
     heartbeat_at timestamptz not null,
     resumed_count integer not null default 0,
+    stalled_count integer not null default 0,
     resume_at timestamptz,
     cells_total integer not null default 0,
     cells_done integer not null default 0,
@@ -49,7 +50,8 @@ comment on column crawl_run.started_at is 'When it first started; for a skipped 
 comment on column crawl_run.finished_at is 'When its status became final; null while it is running or interrupted.';
 comment on column crawl_run.heartbeat_at is 'When it last showed life.';
 comment on column crawl_run.resumed_count is 'How often it was taken up again; fences off a process that lost it.';
-comment on column crawl_run.resume_at is 'From when on an interrupted run may be resumed.';
+comment on column crawl_run.stalled_count is 'How often in a row it was taken up again without getting any further.';
+comment on column crawl_run.resume_at is 'From when on an interrupted run is resumed; in a failed one, that the next start of a daemon tries it again.';
 comment on column crawl_run.cells_total is 'Cells in its ledger.';
 comment on column crawl_run.cells_done is 'Cells whose pages are all stored.';
 comment on column crawl_run.cells_split is 'Cells that were divided into smaller ones.';

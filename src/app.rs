@@ -27,12 +27,16 @@ const PRIVATE_DATABASE: &str = "sanggwond";
 /// What `--demo` adds to the name of the database, so that it never touches real data.
 const DEMO_SUFFIX: &str = "_demo";
 
+/// How long to wait before a database that is not there is tried again; each wait doubles, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
 /// How long to wait before the lock is tried again for migrations.
 const LOCK_PAUSE: Duration = Duration::from_secs(2);
 
-/// What is wrong with how the program is set up, rather than with the world.
+/// Why the program cannot work as it is set up, or right now.
 #[derive(Debug, thiserror::Error)]
-pub enum Misconfigured {
+pub enum Obstacle {
     /// No key.
     #[error(
         "no REST API key is set; get one at https://developers.kakao.com and set KAKAO_REST_API_KEY, or add --demo to \
@@ -51,6 +55,9 @@ pub enum Misconfigured {
     /// Another process holds the lock.
     #[error("another process is at work on this database; `sanggwond runs` shows on what")]
     Busy,
+    /// The stop token fired while it waited for the database.
+    #[error("stopped before the database was ready")]
+    Stopped,
 }
 
 /// The database, and the server of our own if it is in one.
@@ -73,7 +80,7 @@ impl Database {
                 let server = start_private(config).await?;
                 (server.target(PRIVATE_DATABASE), Some(server))
             }
-            None => return Err(Misconfigured::NoDatabase.into()),
+            None => return Err(Obstacle::NoDatabase.into()),
         };
         let opened = Self::connect(target, is_demo, private.is_some()).await;
         match opened {
@@ -81,6 +88,37 @@ impl Database {
             Err(error) => {
                 leave(private).await;
                 Err(error.into())
+            }
+        }
+    }
+
+    /// Opens the database and brings its tables up to date, and waits for a database that is not there yet.
+    ///
+    /// # Errors
+    /// When waiting does not help, or the stop token fires.
+    pub async fn await_ready(config: &Config, is_demo: bool, stop: &CancellationToken) -> anyhow::Result<Self> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match Self::open_ready(config, is_demo, stop).await {
+                Err(error) if may_pass(&error) => error,
+                opened => return opened,
+            };
+            warn!("{error:#}; trying again in {}", humantime::format_duration(pause));
+            tokio::select! {
+                () = stop.cancelled() => return Err(Obstacle::Stopped.into()),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn open_ready(config: &Config, is_demo: bool, stop: &CancellationToken) -> anyhow::Result<Self> {
+        let database = Self::open(config, is_demo).await?;
+        match database.migrate(stop).await {
+            Ok(()) => Ok(database),
+            Err(error) => {
+                database.close().await;
+                Err(error)
             }
         }
     }
@@ -112,7 +150,7 @@ impl Database {
                 info!("waiting for another process to finish its run before the tables are migrated");
             }
             tokio::select! {
-                () = stop.cancelled() => anyhow::bail!("stopped before the tables were migrated"),
+                () = stop.cancelled() => return Err(Obstacle::Stopped.into()),
                 () = tokio::time::sleep(LOCK_PAUSE) => {}
             }
         }
@@ -131,7 +169,7 @@ impl Database {
     pub async fn require_tables(&self) -> anyhow::Result<()> {
         match self.store.schema_state().await? {
             SchemaState::Current => Ok(()),
-            SchemaState::Behind(_) => Err(Misconfigured::NoSchema.into()),
+            SchemaState::Behind(_) => Err(Obstacle::NoSchema.into()),
         }
     }
 
@@ -140,6 +178,10 @@ impl Database {
         self.store.close().await;
         leave(self.private).await;
     }
+}
+
+fn may_pass(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<store::Error>().is_some_and(store::Error::may_pass)
 }
 
 async fn start_private(config: &Config) -> anyhow::Result<PrivateServer> {
@@ -163,8 +205,8 @@ async fn leave(private: Option<PrivateServer>) {
 ///
 /// # Errors
 /// When there is none.
-pub fn api_key(config: &Config) -> Result<&SecretString, Misconfigured> {
-    config.kakao.api_key.as_ref().ok_or(Misconfigured::NoKey)
+pub fn api_key(config: &Config) -> Result<&SecretString, Obstacle> {
+    config.kakao.api_key.as_ref().ok_or(Obstacle::NoKey)
 }
 
 /// Builds what runs are made of.
@@ -185,7 +227,6 @@ pub fn runner(config: &Config, store: Store) -> anyhow::Result<Runner> {
             keywords: config.crawl.keywords.clone(),
             radius_m: config.crawl.radius_m,
             coverage: config.crawl.coverage,
-            page_delay: config.crawl.page_delay,
             daily_quota: config.kakao.daily_quota.get(),
             grace: config.shutdown.grace,
             host: host(),
@@ -202,7 +243,7 @@ pub fn runner(config: &Config, store: Store) -> anyhow::Result<Runner> {
 pub fn schedule(config: &Config) -> anyhow::Result<Schedule> {
     let schedule = config.schedule.parse()?;
     if config.schedule.enabled && schedule.next_after(clock::now()).is_none() {
-        return Err(Misconfigured::NeverDue(schedule.expression().to_owned()).into());
+        return Err(Obstacle::NeverDue(schedule.expression().to_owned()).into());
     }
     Ok(schedule)
 }
@@ -215,7 +256,8 @@ pub fn scheduler(config: &Config, schedule: Schedule, runner: Runner) -> Schedul
         catch_up: config.schedule.catch_up_window,
         resume: config.schedule.resume_window,
     };
-    Scheduler { runner, schedule, windows, heartbeat: config.schedule.heartbeat }
+    let heartbeat = config.schedule.heartbeat;
+    Scheduler { runner, schedule, windows, heartbeat, keep_runs: config.history.keep_runs }
 }
 
 /// The name of this machine.

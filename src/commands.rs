@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::MultiProgress;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::Misconfigured;
+use crate::app::Obstacle;
 use crate::config::{self, Config, Environment, LogFormat};
 use crate::crawl::plan;
 use crate::{kakao, shutdown, stations, store, telemetry};
@@ -151,9 +151,9 @@ fn log_settings<'a>(config: &'a Config, command: Option<&Command>) -> telemetry:
 
 /// Whether the user or the world is to blame.
 fn exit_of(error: &anyhow::Error) -> Exit {
-    let is_usage = error.chain().any(|cause| match cause.downcast_ref::<Misconfigured>() {
-        Some(Misconfigured::NoSchema | Misconfigured::Busy) => false,
-        Some(Misconfigured::NoKey | Misconfigured::NoDatabase | Misconfigured::NeverDue(_)) => true,
+    let is_usage = error.chain().any(|cause| match cause.downcast_ref::<Obstacle>() {
+        Some(Obstacle::NoSchema | Obstacle::Busy | Obstacle::Stopped) => false,
+        Some(Obstacle::NoKey | Obstacle::NoDatabase | Obstacle::NeverDue(_)) => true,
         None => {
             cause.is::<config::Error>()
                 || cause.is::<telemetry::Error>()

@@ -20,6 +20,7 @@ use crate::domain::run::Coverage;
 use crate::domain::schedule::Schedule;
 
 pub use environment::Environment;
+pub use values::duration;
 
 const DEFAULTS: &str = include_str!("../config/default.toml");
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub kakao: Kakao,
     /// Where the places are stored.
     pub database: Database,
+    /// What is remembered of past runs.
+    pub history: History,
     /// What is logged, and where.
     pub log: Log,
     /// How the program stops.
@@ -132,6 +135,15 @@ pub struct Database {
     /// The folders in which its programs are looked for first, from `PATH`.
     #[serde(skip)]
     pub programs: Vec<PathBuf>,
+}
+
+/// The keys of `[history]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// How many rows of `crawl_run` are kept.
+    #[serde(deserialize_with = "values::keep_runs")]
+    pub keep_runs: NonZeroU32,
 }
 
 /// The keys of `[log]`.
@@ -303,6 +315,7 @@ mod tests {
             ("SANGGWOND_KAKAO__MAX_ATTEMPTS", "0", "kakao.max_attempts"),
             ("SANGGWOND_KAKAO__BASE_URL", "dapi.kakao.com", "kakao.base_url"),
             ("SANGGWOND_KAKAO__REQUESTS_PER_SECOND", "-1", "kakao.requests_per_second"),
+            ("SANGGWOND_HISTORY__KEEP_RUNS", "3", "history.keep_runs"),
             ("SANGGWOND_LOG__FORMAT", "xml", "log.format"),
             ("SANGGWOND_SCHEDULE__CRON", "3 o'clock", "schedule.cron"),
             ("SANGGWOND_SCHEDULE__HEARTBEAT", "0s", "schedule.heartbeat"),

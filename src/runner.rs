@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
+use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock;
+use crate::config;
 use crate::crawl::allowance::Reserve;
 use crate::crawl::progress::Progress;
-use crate::crawl::{Crawl, Ground, plan};
+use crate::crawl::{Crawl, End, Ground, plan};
 use crate::domain::keyword::Keyword;
 use crate::domain::run::{Coverage, RunId, Scope, Trigger};
 use crate::domain::station::{Station, StationMap};
@@ -57,8 +59,6 @@ pub struct Settings {
     pub radius_m: u32,
     /// How the ground is covered.
     pub coverage: Coverage,
-    /// The pause between the pages of a cell.
-    pub page_delay: Duration,
     /// The requests granted per day.
     pub daily_quota: u32,
     /// How long the last requests and writes may take after the stop token.
@@ -67,6 +67,14 @@ pub struct Settings {
     pub host: String,
     /// All of it for the run's row, without secrets.
     pub recorded: serde_json::Value,
+}
+
+/// The settings of a run's row with which it is resumed, whatever the configuration says by then.
+#[derive(Debug, Deserialize)]
+struct Recorded {
+    radius_m: u32,
+    #[serde(deserialize_with = "config::duration")]
+    page_delay: Duration,
 }
 
 /// What is to be run.
@@ -128,16 +136,16 @@ impl Runner {
     ) -> Result<Report, Error> {
         let started = Instant::now();
         let before = self.client.gate().usage();
-        let opening = async {
-            let fence = self.claim(assignment).await?;
-            Ok::<_, Error>((fence, self.ground(fence.run).await?))
-        };
-        let (fence, ground) = tokio::select! {
+        let fence = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Error::Stopped),
-            opened = opening => opened?,
+            claimed = self.claim(assignment) => claimed?,
         };
-        let ending = self.work(lock, fence, &ground, stop).await;
+        // From here on there is a row to close.
+        let ending = match self.ground(fence.run).await {
+            Ok(ground) => self.work(lock, fence, &ground, stop).await,
+            Err(ending) => ending,
+        };
         let counts = self.store.counts(fence.run).await;
         let closing = closing::of(&ending, counts.as_ref().ok(), clock::now());
         self.close(fence, &closing, &ending).await?;
@@ -175,17 +183,18 @@ impl Runner {
         Ok(fence)
     }
 
-    async fn ground(&self, run: RunId) -> Result<Ground, Error> {
-        let (stations, keywords, radius_m) = self.store.ground_of(run).await?;
+    async fn ground(&self, run: RunId) -> Result<Ground, Ending> {
+        let (stations, keywords, settings) = self.store.ground_of(run).await.map_err(Ending::Store)?;
+        let Recorded { radius_m, page_delay } = serde_json::from_value(settings).map_err(Ending::Unreadable)?;
         let live = stations.iter().filter(|stored| !stored.is_retired);
         let map = StationMap::new(live.map(|stored| (stored.id, stored.station.position)).collect(), radius_m);
-        let counts = self.store.counts(run).await?;
+        let counts = self.store.counts(run).await.map_err(Ending::Store)?;
         self.progress.begin(counts.cells_total, counts.cells_done, counts.cells_failed);
         Ok(Ground {
             centers: stations.iter().map(|stored| (stored.id, stored.station.position)).collect(),
             keywords: keywords.into_iter().map(|stored| (stored.id, stored.keyword)).collect(),
             map,
-            page_delay: self.settings.page_delay,
+            page_delay,
         })
     }
 
@@ -201,11 +210,7 @@ impl Runner {
         };
         self.client.gate().begin();
         let ending = tokio::select! {
-            ended = AssertUnwindSafe(crawl.run(stop)).catch_unwind() => match ended {
-                Ok(Ok(end)) => Ending::Crawled(end),
-                Ok(Err(error)) => Ending::Store(error),
-                Err(panic) => Ending::Panicked(panic_message(panic.as_ref())),
-            },
+            ending = ending_of(crawl.run(stop)) => ending,
             error = lock.keep() => Ending::LockLost(error),
             error = self.show_life(fence) => Ending::Store(error),
             () = self.grace_over(stop) => Ending::GraceOver,
@@ -267,7 +272,28 @@ impl Report {
     }
 }
 
+/// How a crawl ended, be it by a panic.
+async fn ending_of(crawl: impl Future<Output = Result<End, store::Error>>) -> Ending {
+    match AssertUnwindSafe(crawl).catch_unwind().await {
+        Ok(Ok(end)) => Ending::Crawled(end),
+        Ok(Err(error)) => Ending::Store(error),
+        Err(panic) => Ending::Panicked(panic_message(panic.as_ref())),
+    }
+}
+
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_ending_with_its_message() {
+        let ending = ending_of(async { panic!("index out of bounds") }).await;
+
+        assert!(matches!(ending, Ending::Panicked(message) if message == "index out of bounds"));
+    }
 }

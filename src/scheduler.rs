@@ -6,9 +6,10 @@
 pub mod decide;
 mod ticks;
 
+use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -17,9 +18,9 @@ use tracing::{debug, info, warn};
 use crate::clock;
 use crate::domain::run::{Scope, Status};
 use crate::domain::schedule::Schedule;
-use crate::runner::{Assignment, Runner};
+use crate::runner::{self, Assignment, Runner};
 use crate::store::{self, DaemonId};
-use decide::{Decision, Windows, decide};
+use decide::{Decision, Windows, decide, retry_at_start};
 
 /// How often a daemon stamps its row.
 const STAMP: Duration = Duration::from_secs(30);
@@ -35,18 +36,14 @@ pub struct Scheduler {
     pub windows: Windows,
     /// How often it is looked.
     pub heartbeat: Duration,
+    /// How many rows the history keeps.
+    pub keep_runs: NonZeroU32,
 }
 
-/// Why the scheduler cannot work.
+/// The cron library refuses the schedule.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The cron library refuses the schedule.
-    #[error("could not set up the cron job")]
-    Cron(#[from] tokio_cron_scheduler::JobSchedulerError),
-    /// The daemon's row cannot be written.
-    #[error("could not write the daemon's row")]
-    Store(#[from] store::Error),
-}
+#[error("could not set up the cron job")]
+pub struct Error(#[from] tokio_cron_scheduler::JobSchedulerError);
 
 impl Scheduler {
     /// Runs what is due until the stop token fires.
@@ -56,16 +53,17 @@ impl Scheduler {
     pub async fn run(&self, stop: &CancellationToken) -> Result<(), Error> {
         let (wake, mut woken) = mpsc::channel(1);
         let mut cron = ticks::start(&self.schedule, wake, stop).await?;
-        let host = &self.runner.settings.host;
-        let daemon = self.runner.store.register_daemon(host, clock::now()).await?;
+        let daemon = Cell::new(None);
         tokio::select! {
             () = self.watch(&mut woken, stop) => {}
-            () = self.stamp(daemon) => {}
+            () = self.stamp(&daemon) => {}
         }
         if let Err(error) = cron.shutdown().await {
             warn!(error = &error as &dyn std::error::Error, "the cron job did not stop");
         }
-        if let Err(error) = self.runner.store.deregister_daemon(daemon).await {
+        if let Some(daemon) = daemon.get()
+            && let Err(error) = self.runner.store.deregister_daemon(daemon).await
+        {
             warn!(error = &error as &dyn std::error::Error, "the daemon's row stays behind");
         }
         Ok(())
@@ -75,6 +73,7 @@ impl Scheduler {
         let mut heartbeat = tokio::time::interval(self.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_reachable = true;
+        let mut is_start = true;
         loop {
             tokio::select! {
                 biased;
@@ -82,7 +81,9 @@ impl Scheduler {
                 Some(()) = woken.recv() => {}
                 _ = heartbeat.tick() => {}
             }
-            match self.see_to_what_is_due(stop).await {
+            let seen_to = self.see_to_what_is_due(is_start, stop).await;
+            is_start &= seen_to.is_err();
+            match seen_to {
                 Ok(()) if !is_reachable => {
                     is_reachable = true;
                     info!("the database answers again");
@@ -98,16 +99,17 @@ impl Scheduler {
     }
 
     /// Decides and acts until there is nothing to do, or another process holds the lock.
-    async fn see_to_what_is_due(&self, stop: &CancellationToken) -> Result<(), store::Error> {
+    async fn see_to_what_is_due(&self, mut is_start: bool, stop: &CancellationToken) -> Result<(), store::Error> {
         while !stop.is_cancelled() {
-            if self.decide(clock::now()).await? == Decision::Wait {
+            if self.decide(is_start).await? == Decision::Wait {
                 debug!("nothing is due");
                 return Ok(());
             }
             let Some(mut lock) = self.runner.store.try_lock().await? else { return Ok(()) };
             // Under the lock nobody else works: what still says so is dead, and history stands still.
             self.runner.store.bury_dead_runs().await?;
-            let decision = self.decide(clock::now()).await?;
+            let decision = self.decide(is_start).await?;
+            is_start = false;
             let acted = self.act(decision, &mut lock, stop).await;
             lock.release().await;
             acted?;
@@ -115,9 +117,11 @@ impl Scheduler {
         Ok(())
     }
 
-    async fn decide(&self, now: DateTime<Utc>) -> Result<Decision, store::Error> {
+    async fn decide(&self, is_start: bool) -> Result<Decision, store::Error> {
+        let now = clock::now();
         let history = self.runner.store.run_records().await?;
-        Ok(decide(now, &self.schedule, &history, self.windows))
+        let retried = if is_start { retry_at_start(now, &history, self.windows) } else { None };
+        Ok(retried.map_or_else(|| decide(now, &self.schedule, &history, self.windows), Decision::Resume))
     }
 
     async fn act(
@@ -147,29 +151,39 @@ impl Scheduler {
                 if matches!(report.closing.status, Status::Failed | Status::Partial) {
                     warn!(run.id = %report.run, "look at run {} with `sanggwond runs`", report.run);
                 }
+                store.forget_old_runs(self.keep_runs).await
             }
-            Err(crate::runner::Error::Store(error)) => return Err(error),
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "no run"),
+            Err(runner::Error::Store(error)) => Err(error),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "no run");
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Shows that this daemon is alive.
-    async fn stamp(&self, mut daemon: DaemonId) {
+    async fn stamp(&self, daemon: &Cell<Option<DaemonId>>) {
         loop {
-            let now = clock::now();
-            let next = if self.windows.is_enabled { self.schedule.next_after(now) } else { None };
-            match self.runner.store.beat(daemon, next, now).await {
-                Ok(true) => {}
-                // Somebody took it for dead, after a suspension perhaps.
-                Ok(false) => {
-                    if let Ok(id) = self.runner.store.register_daemon(&self.runner.settings.host, now).await {
-                        daemon = id;
-                    }
-                }
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "could not stamp the daemon's row"),
-            }
+            // Where the database is away, the watch says so.
+            daemon.set(self.stamp_once(daemon.get()).await.unwrap_or(daemon.get()));
             tokio::time::sleep(STAMP).await;
         }
+    }
+
+    async fn stamp_once(&self, daemon: Option<DaemonId>) -> Result<Option<DaemonId>, store::Error> {
+        let store = &self.runner.store;
+        let now = clock::now();
+        let next = if self.windows.is_enabled { self.schedule.next_after(now) } else { None };
+        let is_stamped = match daemon {
+            Some(daemon) => store.beat(daemon, next, now).await?,
+            None => false,
+        };
+        if is_stamped {
+            return Ok(daemon);
+        }
+        // It is new, or somebody took it for dead after a suspension.
+        let daemon = store.register_daemon(&self.runner.settings.host, now).await?;
+        store.beat(daemon, next, now).await?;
+        Ok(Some(daemon))
     }
 }

@@ -83,6 +83,18 @@ pub enum Error {
     Superseded(RunId),
 }
 
+impl Error {
+    /// Whether it may pass by itself: the server is away, starting, full or read-only for the time being.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { cause, .. } | Self::Statement(cause) | Self::Migration(cause) => cause.may_pass(),
+            Self::Silent(_) => true,
+            Self::Url | Self::Unknown { .. } | Self::NewerSchema(_) | Self::Superseded(_) => false,
+        }
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         Self::Statement(error.into())

@@ -6,7 +6,7 @@ mod summary;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Exit, Format};
-use crate::app::{self, Database, Misconfigured};
+use crate::app::{self, Database, Obstacle};
 use crate::clock;
 use crate::domain::run::{RunId, Scope, Status, Trigger};
 use crate::runner::{self, Assignment, Report, Runner};
@@ -49,12 +49,13 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
 
 fn is_stopped(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(runner::Error::Stopped))
+        || matches!(error.downcast_ref(), Some(Obstacle::Stopped))
 }
 
 async fn crawl(context: &Context, options: &Options, database: &Database) -> anyhow::Result<Report> {
     database.migrate(&context.stop).await?;
     let runner = app::runner(&context.config, database.store.clone())?;
-    let Some(mut lock) = database.store.try_lock().await? else { return Err(Misconfigured::Busy.into()) };
+    let Some(mut lock) = database.store.try_lock().await? else { return Err(Obstacle::Busy.into()) };
     let report = under_lock(context, options, &runner, &mut lock).await;
     lock.release().await;
     report

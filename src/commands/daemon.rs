@@ -5,7 +5,7 @@ use chrono_tz::Asia::Seoul;
 use tracing::info;
 
 use super::{Context, Exit};
-use crate::app::{self, Database};
+use crate::app::{self, Database, Obstacle};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::schedule::Schedule;
@@ -15,14 +15,16 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     // What can be wrong without a database is said before one is asked for.
     app::api_key(config)?;
     let schedule = app::schedule(config)?;
-    let database = Database::open(config, context.is_demo).await?;
+    let database = match Database::await_ready(config, context.is_demo, &context.stop).await {
+        Err(error) if matches!(error.downcast_ref(), Some(Obstacle::Stopped)) => return Ok(Exit::Done),
+        opened => opened?,
+    };
     let served = serve(context, schedule, &database).await;
     database.close().await;
     served.map(|()| Exit::Done)
 }
 
 async fn serve(context: &Context, schedule: Schedule, database: &Database) -> anyhow::Result<()> {
-    database.migrate(&context.stop).await?;
     let runner = app::runner(&context.config, database.store.clone())?;
     let stations = runner.stations.len();
     let scheduler = app::scheduler(&context.config, schedule, runner);

@@ -1,7 +1,7 @@
 //! `migrate`: bring the tables up to date.
 
 use super::{Context, Exit, print};
-use crate::app::{Database, Misconfigured};
+use crate::app::{Database, Obstacle};
 use crate::store::SchemaState;
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
@@ -17,7 +17,7 @@ async fn migrate(database: &Database) -> anyhow::Result<()> {
         print(&format!("the tables of {name} are up to date"));
         return Ok(());
     };
-    let Some(mut lock) = database.store.try_lock().await? else { return Err(Misconfigured::Busy.into()) };
+    let Some(mut lock) = database.store.try_lock().await? else { return Err(Obstacle::Busy.into()) };
     let migrated = database.store.migrate(&mut lock).await;
     lock.release().await;
     migrated?;

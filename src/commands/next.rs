@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::daemon::{describe, upcoming};
 use super::{Context, Exit, Format, print};
-use crate::app::Misconfigured;
+use crate::app::Obstacle;
 use crate::clock;
 
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> 
     let schedule = context.config.schedule.parse()?;
     let ticks = upcoming(&schedule, clock::now(), options.count);
     if ticks.is_empty() && options.count > 0 {
-        return Err(Misconfigured::NeverDue(schedule.expression().to_owned()).into());
+        return Err(Obstacle::NeverDue(schedule.expression().to_owned()).into());
     }
     match options.format {
         Format::Text => ticks.iter().for_each(|tick| print(&describe(tick))),

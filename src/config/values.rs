@@ -1,7 +1,7 @@
 //! Values that are more than a text or a number, each refused with a sentence that says what would be right.
 
 use std::collections::HashSet;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -11,7 +11,11 @@ use serde::de::{Deserializer, Error};
 use crate::domain::keyword::Keyword;
 use crate::domain::run::Coverage;
 
-pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+/// Reads a duration such as `10s`.
+///
+/// # Errors
+/// When it is none.
+pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(text.trim())
         .map_err(|error| D::Error::custom(format!("{text:?} is no duration ({error}); write 500ms, 10s, 30m or 7d")))
@@ -41,6 +45,14 @@ pub(super) fn max_in_flight<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     NonZeroUsize::new(count)
         .filter(|count| count.get() <= 1000)
         .ok_or_else(|| D::Error::custom(format!("{count} is no number of requests; write 1 to 1000")))
+}
+
+/// The scheduler looks for its last ticks among the runs that are kept.
+pub(super) fn keep_runs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
+    let count = u32::deserialize(deserializer)?;
+    NonZeroU32::new(count)
+        .filter(|count| count.get() >= 20)
+        .ok_or_else(|| D::Error::custom(format!("{count} runs are too few; write 20 or more")))
 }
 
 pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {

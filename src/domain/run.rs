@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// The key of a run.
@@ -85,6 +85,19 @@ words! {
     }
 }
 
+/// How long to wait before a run is taken up again that did not get on the last `stalled` times: not at all at first,
+/// then 10 s, doubling to half an hour.
+#[must_use]
+pub fn pause_before_resuming(stalled: i32) -> TimeDelta {
+    const FIRST: TimeDelta = TimeDelta::seconds(10);
+    const LONGEST: TimeDelta = TimeDelta::minutes(30);
+    match stalled {
+        ..2 => TimeDelta::zero(),
+        2..10 => (FIRST * (1 << (stalled - 2))).min(LONGEST),
+        _ => LONGEST,
+    }
+}
+
 impl Status {
     /// Whether the run may be taken up again.
     #[must_use]
@@ -133,4 +146,16 @@ pub struct RunRecord {
     pub resumed_count: i32,
     /// Whether it covers everything.
     pub is_full: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_does_not_get_on_is_taken_up_less_and_less_often() {
+        let pauses = [0, 1, 2, 3, 4, 9, 10, 1000].map(|stalled| pause_before_resuming(stalled).num_seconds());
+
+        assert_eq!(pauses, [0, 0, 10, 20, 40, 1280, 1800, 1800]);
+    }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::crawl::End;
-use crate::domain::run::Status;
+use crate::domain::run::{Status, pause_before_resuming};
 use crate::kakao::{self, quota};
 use crate::store::{self, Closing, Counts};
 
@@ -21,6 +21,8 @@ pub(super) enum Ending {
     LockLost(store::Error),
     /// The grace period was too short.
     GraceOver,
+    /// Its settings are not what this version writes.
+    Unreadable(serde_json::Error),
     /// A bug.
     Panicked(String),
 }
@@ -28,14 +30,22 @@ pub(super) enum Ending {
 /// The last words of a run.
 pub(super) fn of(ending: &Ending, counts: Option<&Counts>, now: DateTime<Utc>) -> Closing {
     let failed = |reason| Closing { status: Status::Failed, reason: Some(reason), resume_at: None };
-    let interrupted =
-        |reason, resume_at| Closing { status: Status::Interrupted, reason: Some(reason), resume_at: Some(resume_at) };
+    let soonest = now + pause_before_resuming(counts.map_or(0, |counts| counts.stalled_count));
+    let interrupted = |reason, resume_at: DateTime<Utc>| Closing {
+        status: Status::Interrupted,
+        reason: Some(reason),
+        resume_at: Some(resume_at.max(soonest)),
+    };
     match ending {
-        Ending::Crawled(End::Finished) => finished(counts),
+        Ending::Crawled(End::Finished) => match counts {
+            Some(counts) => finished(counts.cells_failed),
+            None => interrupted("the database was gone at the end".to_owned(), now),
+        },
         Ending::Crawled(End::Stopped) => interrupted("stopped by a signal".to_owned(), now),
         Ending::Crawled(End::Hopeless(why)) => failed(format!("nothing but failures: {why}")),
         Ending::Crawled(End::Cut(error)) => match error {
-            kakao::Error::KeyRefused(_) => failed(error.to_string()),
+            // Somebody has to mend the key; a restart says that it is mended.
+            kakao::Error::KeyRefused(_) => Closing { resume_at: Some(now), ..failed(error.to_string()) },
             kakao::Error::QuotaSpent(_) => interrupted(error.to_string(), quota::next_day(now)),
             kakao::Error::Away { .. } => interrupted(error.to_string(), now + AWAY_PAUSE),
             kakao::Error::Cell(_) | kakao::Error::Stopped | kakao::Error::Allowance(_) => {
@@ -45,24 +55,18 @@ pub(super) fn of(ending: &Ending, counts: Option<&Counts>, now: DateTime<Utc>) -
         Ending::Store(error) => interrupted(chain(error), now),
         Ending::LockLost(error) => interrupted(format!("the lock was lost: {}", chain(error)), now),
         Ending::GraceOver => interrupted("stopped by a signal; the last answers came too late".to_owned(), now),
+        Ending::Unreadable(error) => failed(format!("settings that this version cannot read: {error}")),
         Ending::Panicked(message) => failed(format!("a bug: {message}")),
     }
 }
 
-fn finished(counts: Option<&Counts>) -> Closing {
-    match counts.map(|counts| counts.cells_failed) {
-        Some(0) => Closing { status: Status::Succeeded, reason: None, resume_at: None },
-        Some(failed) => {
-            let cells = if failed == 1 { "1 cell".to_owned() } else { format!("{failed} cells") };
-            let reason = format!("{cells} failed twice; run_failure says why");
-            Closing { status: Status::Partial, reason: Some(reason), resume_at: None }
-        }
-        None => Closing {
-            status: Status::Interrupted,
-            reason: Some("the database was gone at the end".to_owned()),
-            resume_at: None,
-        },
+fn finished(cells_failed: i32) -> Closing {
+    if cells_failed == 0 {
+        return Closing { status: Status::Succeeded, reason: None, resume_at: None };
     }
+    let cells = if cells_failed == 1 { "1 cell".to_owned() } else { format!("{cells_failed} cells") };
+    let reason = format!("{cells} failed twice; run_failure says why");
+    Closing { status: Status::Partial, reason: Some(reason), resume_at: None }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -99,6 +103,7 @@ mod tests {
             places_seen: 0,
             places_new: 0,
             places_changed: 0,
+            stalled_count: 0,
         }
     }
 
@@ -132,8 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_does_not_get_on_waits_before_it_is_taken_up_again() {
+        let stalled = Counts { stalled_count: 4, ..counts(0) };
+
+        let closing = of(&Ending::Store(store::Error::Silent(Duration::ZERO)), Some(&stalled), now());
+
+        assert_eq!(closing.resume_at, Some(now() + TimeDelta::seconds(40)));
+    }
+
+    #[test]
     fn a_refused_key_and_a_bug_are_failures() {
-        assert_eq!(closing(End::Cut(kakao::Error::KeyRefused(String::new()))).status, Status::Failed);
-        assert_eq!(of(&Ending::Panicked(String::new()), None, now()).status, Status::Failed);
+        let refused = closing(End::Cut(kakao::Error::KeyRefused(String::new())));
+        let bug = of(&Ending::Panicked(String::new()), None, now());
+
+        assert_eq!((refused.status, refused.resume_at), (Status::Failed, Some(now())), "a restart tries it again");
+        assert_eq!((bug.status, bug.resume_at), (Status::Failed, None));
     }
 }

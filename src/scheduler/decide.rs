@@ -74,6 +74,16 @@ pub fn decide(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord], wi
     decisions.next().unwrap_or(Decision::Wait)
 }
 
+/// The run that a daemon tries again when it starts: the latest full one, if the API refused its key and its window is
+/// open. Somebody who starts a daemon may have mended the key.
+#[must_use]
+pub fn retry_at_start(now: DateTime<Utc>, history: &[RunRecord], windows: Windows) -> Option<RunId> {
+    let latest = history.iter().find(|run| run.is_full && run.status != Status::Skipped)?;
+    let is_refused = latest.status == Status::Failed && latest.resume_at.is_some();
+    let is_open = now - anchor(latest) <= span(windows.resume);
+    (windows.is_enabled && is_refused && is_open).then_some(latest.id)
+}
+
 /// A tick that is due and has no row.
 #[derive(Clone, Copy, Debug)]
 struct Tick {

@@ -10,6 +10,17 @@ use sqlx::migrate::MigrateError;
 pub struct Cause(sqlx::Error);
 
 impl Cause {
+    /// Whether it may pass by itself.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        // Connections, resources, shutdown and start, a read-only server: a standby becomes the primary in time.
+        const PASSING: [&str; 5] = ["08", "53", "57P", "25006", "55P03"];
+        match self.code() {
+            Some(code) => PASSING.iter().any(|class| code.starts_with(class)),
+            None => matches!(self.0, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_)),
+        }
+    }
+
     /// The SQLSTATE, where the server itself has spoken.
     #[must_use]
     pub fn code(&self) -> Option<String> {

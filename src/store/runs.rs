@@ -1,6 +1,7 @@
 //! The run history: opening, resuming, counting and closing runs.
 
 mod history;
+mod housekeeping;
 mod opening;
 
 use chrono::{DateTime, Utc};
@@ -8,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::{Error, Fence, Store, Written};
 use crate::domain::cell::{CellStatus, Ending, Outcome, Traffic};
-use crate::domain::run::{RunId, Status};
+use crate::domain::run::{RunId, Status, pause_before_resuming};
 
 pub use history::HistoryRow;
 pub use opening::{NewRun, Opening, PlannedCell};
@@ -40,6 +41,7 @@ pub struct Counts {
     pub places_seen: i32,
     pub places_new: i32,
     pub places_changed: i32,
+    pub stalled_count: i32,
 }
 
 impl Store {
@@ -86,16 +88,24 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn bury_dead_runs(&self) -> Result<u64, Error> {
-        let done = sqlx::query!(
-            "update crawl_run set status = 'interrupted', resume_at = heartbeat_at,
-                 reason = 'its process ended without a word; last sign of life at ' ||
-                     to_char(heartbeat_at at time zone 'Asia/Seoul', 'YYYY-MM-DD HH24:MI:SS') || ' in Seoul'
-             where status = 'running'"
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected())
+    pub async fn bury_dead_runs(&self) -> Result<(), Error> {
+        let dead =
+            sqlx::query!("select crawl_run_id, heartbeat_at, stalled_count from crawl_run where status = 'running'")
+                .fetch_all(&self.pool)
+                .await?;
+        for run in dead {
+            sqlx::query!(
+                "update crawl_run set status = 'interrupted', resume_at = $2,
+                     reason = 'its process ended without a word; last sign of life at ' ||
+                         to_char(heartbeat_at at time zone 'Asia/Seoul', 'YYYY-MM-DD HH24:MI:SS') || ' in Seoul'
+                 where crawl_run_id = $1 and status = 'running'",
+                run.crawl_run_id,
+                run.heartbeat_at + pause_before_resuming(run.stalled_count)
+            )
+            .execute(&self.pool)
+            .await?;
+        }
+        Ok(())
     }
 
     /// Closes an unfinished run that nobody works on as failed.
@@ -123,7 +133,7 @@ impl Store {
         Ok(sqlx::query_as!(
             Counts,
             r#"select cells_total, cells_done, cells_failed, cells_pending as "cells_pending!", cells_truncated, requests,
-                 retries, throttled, documents_rejected, places_seen, places_new, places_changed
+                 retries, throttled, documents_rejected, places_seen, places_new, places_changed, stalled_count
              from crawl_run where crawl_run_id = $1"#,
             run.0
         )
@@ -166,7 +176,8 @@ pub(super) async fn count(
         "update crawl_run set heartbeat_at = $2, cells_done = cells_done + $3, cells_failed = cells_failed + $4,
              cells_truncated = cells_truncated + $5, requests = requests + $6, retries = retries + $7,
              throttled = throttled + $8, documents_rejected = documents_rejected + $9, places_new = places_new + $10,
-             places_changed = places_changed + $11
+             places_changed = places_changed + $11,
+             stalled_count = case when $3 + $4 > 0 then 0 else stalled_count end
          where crawl_run_id = $1",
         run.0,
         now,

@@ -241,3 +241,25 @@ fn nothing_starts_where_it_is_switched_off() {
         assert_eq!(decide(after_tick(5), &schedule("0 0 3 * * Mon"), &history, off), Decision::Wait);
     }
 }
+
+#[test]
+fn a_refused_key_is_tried_again_at_the_start_of_a_daemon_within_the_window() {
+    let refused = RunRecord {
+        status: Status::Failed,
+        resume_at: Some(utc(TICK)),
+        finished_at: Some(utc(TICK)),
+        ..served(3, utc(TICK))
+    };
+    let retry = |run: &RunRecord, seconds| retry_at_start(after_tick(seconds), std::slice::from_ref(run), windows());
+
+    assert_eq!(retry(&refused, 3600), Some(RunId(3)));
+    assert_eq!(retry(&refused, 4 * 24 * 3600), None, "its window is over");
+    assert_eq!(retry(&RunRecord { resume_at: None, ..refused.clone() }, 3600), None, "it failed for another reason");
+    assert_eq!(
+        retry_at_start(after_tick(3600), &[served(4, utc(TICK)), refused.clone()], windows()),
+        None,
+        "a later run"
+    );
+    let disabled = Windows { is_enabled: false, ..windows() };
+    assert_eq!(retry_at_start(after_tick(3600), &[refused], disabled), None);
+}

@@ -91,7 +91,8 @@ impl Store {
     pub async fn resume_run(&self, run: RunId, host: &str, now: DateTime<Utc>) -> Result<Fence, Error> {
         let resumed_count = sqlx::query_scalar!(
             "update crawl_run set status = 'running', reason = null, resume_at = null, finished_at = null,
-                 heartbeat_at = $2, resumed_count = resumed_count + 1, version = $3, host = $4
+                 heartbeat_at = $2, resumed_count = resumed_count + 1, stalled_count = stalled_count + 1, version = $3,
+                 host = $4
              where crawl_run_id = $1 and status in ('interrupted', 'failed') returning resumed_count",
             run.0,
             now,
@@ -104,18 +105,21 @@ impl Store {
         Ok(Fence { run, resumed_count })
     }
 
-    /// The stations in use, and the radius of a run: what its listings are computed with.
+    /// All stored stations and keywords, and the settings of a run.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn ground_of(&self, run: RunId) -> Result<(Vec<StoredStation>, Vec<StoredKeyword>, u32), Error> {
+    pub async fn ground_of(
+        &self,
+        run: RunId,
+    ) -> Result<(Vec<StoredStation>, Vec<StoredKeyword>, serde_json::Value), Error> {
         let mut connection = self.pool.acquire().await?;
-        let radius_m = sqlx::query_scalar!("select max(radius_m) from crawl_cell where crawl_run_id = $1", run.0)
+        let settings = sqlx::query_scalar!("select settings from crawl_run where crawl_run_id = $1", run.0)
             .fetch_one(&mut *connection)
             .await?;
         let stations = ground::stations(&mut connection).await?;
         let keywords = ground::keywords(&mut connection).await?;
-        Ok((stations, keywords, radius_m.unwrap_or_default().unsigned_abs()))
+        Ok((stations, keywords, settings))
     }
 }
 

@@ -1,0 +1,37 @@
+//! Forgetting: what old runs leave behind is not kept for ever.
+
+use std::num::NonZeroU32;
+
+use crate::store::{Error, Store};
+
+/// For so many full runs of each coverage the cells are kept.
+const KEPT_LEDGERS: i64 = 8;
+
+impl Store {
+    /// Removes the cells of all but the newest full runs, and the rows of all but the newest `keep_runs` runs. What is
+    /// unfinished stays.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_old_runs(&self, keep_runs: NonZeroU32) -> Result<(), Error> {
+        sqlx::query!(
+            "delete from crawl_cell using crawl_run old
+             where old.crawl_run_id = crawl_cell.crawl_run_id and old.status not in ('running', 'interrupted')
+             and old.crawl_run_id < (
+                 select crawl_run_id from crawl_run
+                 where scope is null and status <> 'skipped' and coverage = old.coverage
+                 order by crawl_run_id desc offset $1::bigint - 1 limit 1)",
+            KEPT_LEDGERS
+        )
+        .execute(&self.pool)
+        .await?;
+        sqlx::query!(
+            "delete from crawl_run where status not in ('running', 'interrupted')
+             and crawl_run_id < (select crawl_run_id from crawl_run order by crawl_run_id desc offset $1::bigint - 1 limit 1)",
+            i64::from(keep_runs.get())
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
