@@ -94,7 +94,7 @@ struct Context {
 
 /// Runs the program and returns its exit code. Every error becomes one sentence on stderr.
 pub async fn run(arguments: Arguments) -> ExitCode {
-    match start(arguments).await {
+    match Box::pin(start(arguments)).await {
         Ok(exit) => exit.into(),
         Err(error) => {
             // Where stderr is closed, the exit code has to do.
@@ -124,7 +124,7 @@ async fn start(arguments: Arguments) -> anyhow::Result<Exit> {
 
 async fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
     match command {
-        Command::Daemon => demo::alongside(context, async |context| daemon::run(context).await).await,
+        Command::Daemon => demo::alongside(context, async |context| Box::pin(daemon::run(context)).await).await,
         Command::Crawl(options) => demo::alongside(context, async |context| crawl::run(context, &options).await).await,
         Command::Check => demo::alongside(context, async |context| check::run(context).await).await,
         Command::Runs(options) => runs::run(context, &options).await,
