@@ -136,9 +136,11 @@ impl Store {
     }
 }
 
-/// Sets what every session needs. Statements have a time limit because a half-open connection never answers.
+/// Sets what every session needs. Statements have a time limit because a half-open connection never answers. A
+/// transaction that is silent for eight seconds, as the lock's session, belongs to a process that was stopped: its locks
+/// must not keep the next one from going on with the run.
 async fn greet(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let limits = "select set_config('search_path', 'sanggwond', false), set_config('statement_timeout', '60s', false),
-        set_config('lock_timeout', '10s', false), set_config('idle_in_transaction_session_timeout', '60s', false)";
+        set_config('lock_timeout', '10s', false), set_config('idle_in_transaction_session_timeout', '8s', false)";
     sqlx::raw_sql(limits).execute(connection).await.map(drop)
 }
