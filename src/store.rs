@@ -143,7 +143,6 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         runs::hold(&mut transaction, fence).await?;
         let moved = cells::advance(&mut transaction, fence.run, outcomes).await?;
-        let moved: Vec<&Outcome> = outcomes.iter().filter(|outcome| moved.contains(&outcome.cell.no)).collect();
         let written = places::upsert(&mut transaction, fence.run, stations, &moved, now).await?;
         ground::stamp_coverage(&mut transaction, fence.run, &moved, now).await?;
         runs::count(&mut transaction, fence.run, &moved, written, now).await?;

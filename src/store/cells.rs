@@ -1,6 +1,6 @@
 //! The ledger: which cells of a run are done, and which are still to do.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
@@ -36,14 +36,17 @@ impl Store {
     }
 }
 
-/// Moves cells on in the ledger, and returns those that were where their outcome took them up.
-pub(super) async fn advance(
+/// Moves cells on in the ledger, and returns the outcomes of those that were where their outcome took them up.
+pub(super) async fn advance<'a>(
     connection: &mut PgConnection,
     run: RunId,
-    outcomes: &[Outcome],
-) -> Result<BTreeSet<CellNo>, Error> {
+    outcomes: &'a [Outcome],
+) -> Result<Vec<&'a Outcome>, Error> {
+    // A cell moves once at a time, whatever comes.
+    let outcomes: BTreeMap<CellNo, &Outcome> =
+        outcomes.iter().rev().map(|outcome| (outcome.cell.no, outcome)).collect();
     let mut columns = Columns::default();
-    for outcome in outcomes {
+    for outcome in outcomes.values() {
         columns.push(outcome);
     }
     let moved = sqlx::query_scalar!(
@@ -69,7 +72,7 @@ pub(super) async fn advance(
     )
     .fetch_all(connection)
     .await?;
-    Ok(moved.into_iter().map(CellNo).collect())
+    Ok(moved.into_iter().filter_map(|no| outcomes.get(&CellNo(no)).copied()).collect())
 }
 
 #[derive(Default)]

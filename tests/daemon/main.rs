@@ -12,5 +12,8 @@ mod documents;
 mod faults;
 mod floors;
 mod history;
+mod ledger;
+mod outages;
 mod private;
+mod resuming;
 mod stations;

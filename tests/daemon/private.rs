@@ -1,21 +1,13 @@
 //! The private PostgreSQL: started by the first process, stopped by the last one, adopted after a kill.
 
-use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
 
 use crate::support::Stage;
 use crate::support::program::Program;
-
-/// A folder that the account of the server may enter.
-fn home() -> TempDir {
-    let folder = tempfile::Builder::new().prefix("sanggwond-private-").tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-    folder
-}
+use crate::support::server::folder_for_a_server;
 
 fn program(stage: &Stage, arguments: &[&str], home: &Path) -> Program {
     stage.program(arguments).unset("DATABASE_URL").set("SANGGWOND_DATABASE__DIRECTORY", home.to_str().unwrap())
@@ -27,7 +19,7 @@ fn is_running(home: &Path) -> bool {
 
 #[tokio::test]
 async fn the_last_process_stops_the_server_and_the_data_stays() {
-    let (stage, home) = (Stage::small().await, home());
+    let (stage, home) = (Stage::small().await, folder_for_a_server());
     stage.standin.hold();
     let first = program(&stage, &["crawl"], home.path()).start();
     stage.standin.reached(5).await;
@@ -46,7 +38,7 @@ async fn the_last_process_stops_the_server_and_the_data_stays() {
 
 #[tokio::test]
 async fn a_server_that_a_kill_left_behind_is_adopted_and_stopped() {
-    let (stage, home) = (Stage::small().await, home());
+    let (stage, home) = (Stage::small().await, folder_for_a_server());
     stage.standin.hold();
     let first = program(&stage, &["crawl"], home.path()).start();
     stage.standin.reached(5).await;

@@ -2,6 +2,7 @@
 
 pub(crate) mod database;
 pub(crate) mod ground;
+pub(crate) mod ledger;
 pub(crate) mod program;
 pub(crate) mod server;
 
@@ -89,6 +90,21 @@ impl Stage {
     /// All rows of a query whose columns are one text each.
     pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
         sqlx::query_scalar(sql).fetch_all(self.pool()).await.unwrap()
+    }
+
+    /// Makes new transactions of the database read-only, or not.
+    pub(crate) async fn read_only(&self, is_read_only: bool) {
+        let database = &self.database.name;
+        database::run(&format!("alter database {database} set default_transaction_read_only = {is_read_only}")).await;
+    }
+
+    /// Ends all connections to the database but the test's own.
+    pub(crate) async fn hang_up(&self) {
+        self.value::<i64>(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity
+             where datname = current_database() and application_name = 'sanggwond'",
+        )
+        .await;
     }
 
     /// Changes the database behind the program's back.

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use sanggwond::store::private_server::PrivateServer;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
+use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 static SERVER: OnceCell<Server> = OnceCell::const_new();
@@ -36,9 +37,7 @@ impl Server {
     }
 
     async fn start_private() -> Self {
-        // Not within the clone, which the server's account may not be allowed to enter.
-        let folder = tempfile::Builder::new().prefix("sanggwond-tests-").tempdir().unwrap().keep();
-        std::fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        let folder = folder_for_a_server().keep();
         let at = folder.clone();
         let started = tokio::task::spawn_blocking(move || PrivateServer::start(&at, &[])).await.unwrap().unwrap();
         let options = PgConnectOptions::new_without_pgpass()
@@ -59,6 +58,13 @@ impl Server {
     pub(crate) fn url(&self, database: &str) -> String {
         self.options.clone().database(database).to_url_lossy().to_string()
     }
+}
+
+/// A folder that the account of a server may enter, so not within the clone.
+pub(crate) fn folder_for_a_server() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("sanggwond-tests-").tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    folder
 }
 
 /// Stops the server when this process ends, however it ends: then its end of the pipe is closed.

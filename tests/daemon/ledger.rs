@@ -1,0 +1,133 @@
+//! The ledger, asked directly: whatever outcomes come in whatever order, the sums stay true.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use sanggwond::domain::cell::{Cell, CellNo, Ending, Outcome, Traffic};
+use sanggwond::domain::geo::LatLng;
+use sanggwond::domain::keyword::Keyword;
+use sanggwond::domain::run::{Coverage, RunId, Scope, Status, Trigger};
+use sanggwond::domain::station::{Station, StationMap, StoredStation};
+use sanggwond::store::{self, Closing, Fence, NewRun, Store, Target};
+use secrecy::SecretString;
+
+use crate::support::Stage;
+use crate::support::ground::place;
+use crate::support::ledger::SUMS;
+
+/// What may come next: outcomes of some cells, or somebody else who takes the run over.
+#[derive(Clone, Debug)]
+enum Move {
+    /// Outcomes: the cell, what became of it, its requests, and how many requests it is believed to have had before.
+    Write(Vec<(i32, u8, u32, i32)>),
+    /// The same batch again, as after a COMMIT whose answer was lost.
+    Repeat,
+    /// The run is interrupted and resumed; the old holder goes on writing.
+    TakeOver,
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let outcome = (1..=7_i32, 0..3_u8, 0..5_u32, 0..4_i32);
+    let one =
+        prop_oneof![4 => vec(outcome, 1..8).prop_map(Move::Write), 1 => Just(Move::Repeat), 1 => Just(Move::TakeOver)];
+    vec(one, 1..12)
+}
+
+fn outcome(open: &[Cell], (no, ending, requests, attempts): (i32, u8, u32, i32)) -> Option<Outcome> {
+    let cell = *open.iter().find(|cell| cell.no == CellNo(no))?;
+    let ending = match ending {
+        0 => Ending::Done { total_count: 50, pages: 3, is_truncated: true },
+        1 => Ending::Failed("500: no error message".to_owned()),
+        _ => Ending::Stopped,
+    };
+    let places = match ending {
+        Ending::Done { .. } => vec![place(no.unsigned_abs(), 37.5, 127.0, &[]).place],
+        Ending::Failed(_) | Ending::Stopped => Vec::new(),
+    };
+    // Sometimes the writer is behind: the cell has had other requests since it was taken up.
+    let cell = Cell { attempts: if attempts == 3 { cell.attempts + 1 } else { cell.attempts }, ..cell };
+    let traffic = Traffic { requests, ..Traffic::default() };
+    Some(Outcome { cell, ending, traffic, documents_rejected: 0, places })
+}
+
+async fn open(store: &Store) -> (Fence, StationMap) {
+    let now = "2026-11-22T18:00:00Z".parse().unwrap();
+    let station = |number: i32| Station {
+        name: format!("역{number}"),
+        region: String::new(),
+        lines: Vec::new(),
+        position: LatLng::new(37.5, 127.0 + f64::from(number)).unwrap(),
+    };
+    let stations: Vec<Station> = (0..5).map(station).collect();
+    let keywords = [Keyword::new("카페", None).unwrap()];
+    let opening = store.open_run(&stations, &keywords, 1000, now).await.unwrap();
+    let cells = sanggwond::crawl::plan::plan(&opening.stations, &opening.keywords, &Scope::default()).unwrap();
+    let position = |stored: &StoredStation| (stored.id, stored.station.position);
+    let map = StationMap::new(opening.stations.iter().map(position).collect(), 1000);
+    let run = NewRun {
+        trigger: Trigger::Manual,
+        scheduled_for: None,
+        coverage: Coverage::Station,
+        scope: None,
+        radius_m: 1000,
+        settings: serde_json::json!({"radius_m": 1000}),
+        host: "here".to_owned(),
+    };
+    (opening.insert(&run, &cells, now).await.unwrap(), map)
+}
+
+/// Plays the moves; every write of a holder that lost the run must be refused.
+async fn play(store: &Store, moves: &[Move]) {
+    let now = "2026-11-22T18:07:00Z".parse().unwrap();
+    let (mut fence, map) = open(store).await;
+    let mut lost: Option<Fence> = None;
+    let mut batch = Vec::new();
+    for step in moves {
+        match step {
+            Move::Write(outcomes) => {
+                let open = store.pending_cells(fence.run).await.unwrap();
+                batch = outcomes.iter().filter_map(|planned| outcome(&open, *planned)).collect();
+            }
+            Move::Repeat => {}
+            Move::TakeOver => {
+                store.close_run(fence, &interrupted(), now).await.unwrap();
+                lost = Some(fence);
+                fence = store.resume_run(fence.run, "there", now).await.unwrap();
+            }
+        }
+        if let Some(lost) = lost {
+            let refused = store.write(lost, &map, &batch, now).await;
+            assert!(matches!(refused, Err(store::Error::Superseded(run)) if run == fence.run));
+        }
+        store.write(fence, &map, &batch, now).await.unwrap();
+    }
+    let RunId(run) = fence.run;
+    assert!(run > 0);
+    store.close_run(fence, &interrupted(), now).await.unwrap();
+}
+
+fn interrupted() -> Closing {
+    Closing { status: Status::Interrupted, reason: None, resume_at: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_sequence_of_outcomes_keeps_the_sums_of_the_ledger() {
+    let stage = Stage::small().await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+    let url = SecretString::from(stage.database.url.clone());
+    let store = Store::connect(&Target::parse(&url).unwrap()).await.unwrap();
+
+    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    let played = runner.run(&moves(), |moves| {
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                play(&store, &moves).await;
+                prop_assert!(stage.value::<bool>(SUMS).await, "the sums differ");
+                Ok(())
+            })
+        })
+    });
+
+    assert!(played.is_ok(), "{}", played.unwrap_err());
+    store.close().await;
+}
