@@ -49,6 +49,7 @@ pub(super) async fn advance<'a>(
     for outcome in outcomes.values() {
         columns.push(outcome);
     }
+    // The cells are named twice: without statistics of a new run's rows, PostgreSQL would compare each with each.
     let moved = sqlx::query_scalar!(
         "update crawl_cell as c set
              status = t.status, chances = t.chances, attempts = t.attempts, total_count = t.total_count,
@@ -56,7 +57,8 @@ pub(super) async fn advance<'a>(
          from unnest($2::int[], $3::int[], $4::text[], $5::smallint[], $6::int[], $7::int[], $8::int[], $9::int[],
              $10::bool[], $11::text[])
              as t (cell_no, seen, status, chances, attempts, total_count, pages, places, truncated, error)
-         where c.crawl_run_id = $1 and c.cell_no = t.cell_no and c.status = 'pending' and c.attempts = t.seen
+         where c.crawl_run_id = $1 and c.cell_no = any($2) and c.cell_no = t.cell_no and c.status = 'pending'
+             and c.attempts = t.seen
          returning c.cell_no",
         run.0,
         &columns.no,
