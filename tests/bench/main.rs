@@ -1,0 +1,114 @@
+//! What a crawl costs: `cargo bench` measures the release binary, and fails where a limit is broken.
+//!
+//! The stand-in of the API is a process of its own, so that its work is not counted. It shares the machine's processors
+//! with the binary and with PostgreSQL, whose fsync is off unless `DATABASE_URL` names a server: rates compare with each
+//! other, not with a database in service.
+
+#[path = "../support/database.rs"]
+#[expect(clippy::unwrap_used, dead_code, reason = "made for tests, which fail by panicking")]
+mod database;
+#[path = "../support/server.rs"]
+#[expect(clippy::unwrap_used, reason = "made for tests, which fail by panicking")]
+mod server;
+
+mod bare;
+mod crawl;
+mod requests;
+mod table;
+
+use std::process::ExitCode;
+
+use sanggwond::stations;
+
+use crawl::{Crawl, Crawled};
+use table::Table;
+
+/// The memory that no crawl needs.
+const MAX_MIB: f64 = 40.0;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<ExitCode> {
+    // `cargo test --all-targets` runs benches, too, with the slow binary.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::default();
+    latency(&mut table).await?;
+    speed_and_memory(&mut table).await?;
+    Ok(if table.is_within_limits() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How well a crawl uses the requests that it may have in flight, and what its pages cost.
+async fn latency(table: &mut Table) -> anyhow::Result<()> {
+    let slow_api = Crawl { stations: 200, latency: "50ms", in_flight: 5 };
+    let five = slow_api.run().await?;
+    table.section(
+        "2,000 cells, answers after 50 ms, 5 requests in flight",
+        "Times are the binary's own (crawl --format json), CPU is user + system from /proc/<pid>/stat at its end, memory \
+         is VmHWM from /proc/<pid>/status, rows are those of place, place_keyword, listing and crawl_cell.",
+    )?;
+    let ideal_s = five.summary.in_requests_s / 5.0;
+    table.line("elapsed ÷ (time in requests ÷ 5)", five.summary.elapsed_s / ideal_s, Some(1.05))?;
+    table.line("CPU per page, ms", five.cpu_ms_per_page(), Some(0.7))?;
+    table.line("peak memory, MiB", five.peak_mib, Some(MAX_MIB))?;
+    table.line("pages", five.summary.requests.into(), None)?;
+    table.line("elapsed, s", five.summary.elapsed_s, None)?;
+    table.line("rows written per second", five.rows_per_second(five.rows().await?), None)?;
+
+    let one = Crawl { in_flight: 1, ..slow_api }.run().await?;
+    table.section(
+        "The same with 1 request in flight",
+        "As the system that this one replaces began; both elapsed times are the binary's own.",
+    )?;
+    table.line("elapsed, s", one.summary.elapsed_s, None)?;
+    table.line("1 in flight ÷ 5 in flight", one.summary.elapsed_s / five.summary.elapsed_s, None)
+}
+
+/// How fast and how large a crawl gets where the API holds nothing back, and what it asks for.
+async fn speed_and_memory(table: &mut Table) -> anyhow::Result<()> {
+    let (all, _) = stations::load(None)?;
+    let full = Crawl { stations: all.len(), latency: "0s", in_flight: 64 };
+    let part = Crawl { stations: 50, ..full }.run().await?;
+    let full = full.run().await?;
+    compare_writing(table, &full).await?;
+
+    table.section(
+        "Memory does not grow with the crawl",
+        "VmHWM of a crawl of 50 stations and of the one above, both with 64 requests in flight.",
+    )?;
+    table.line("500 cells, MiB", part.peak_mib, Some(MAX_MIB))?;
+    table.line("9,410 cells, MiB", full.peak_mib, Some(MAX_MIB))?;
+    table.line("9,410 cells ÷ 500 cells", full.peak_mib / part.peak_mib, Some(1.15))?;
+
+    let asked = requests::count(&all)?;
+    anyhow::ensure!(
+        asked.by_station == full.summary.requests,
+        "the world shows {} pages, but {} were read",
+        asked.by_station,
+        full.summary.requests
+    );
+    table.section(
+        "Requests of the crawl above",
+        "Next to the pages that the same world shows for one search per keyword and row of the station file, at most 3 \
+         a search.",
+    )?;
+    table.line("one search per station", asked.by_station.into(), None)?;
+    table.line("one search per row", asked.by_row.into(), None)?;
+    table.line("per station ÷ per row", f64::from(asked.by_station) / f64::from(asked.by_row), Some(1.0))
+}
+
+async fn compare_writing(table: &mut Table, full: &Crawled) -> anyhow::Result<()> {
+    // Without the ledger, which a bare upsert has no use for.
+    let bare = bare::upsert(&full.database.pool).await?;
+    let (crawled, upserted) = (full.rows_per_second(bare.rows), bare.rows / bare.elapsed_s);
+    table.section(
+        "9,410 cells, answers at once, 64 requests in flight",
+        "Rows are those of place, place_keyword and listing; the bare upsert writes the same rows, read back from the crawled \
+         database, into the emptied tables of the same server, 1,000 a statement.",
+    )?;
+    table.line("elapsed, s", full.summary.elapsed_s, None)?;
+    table.line("CPU per page, ms", full.cpu_ms_per_page(), None)?;
+    table.line("rows per second, crawl", crawled, None)?;
+    table.line("rows per second, bare upsert", upserted, None)?;
+    table.line("crawl ÷ bare upsert", crawled / upserted, None)
+}

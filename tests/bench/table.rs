@@ -1,0 +1,32 @@
+//! The printed table, and whether all of it is within its limits.
+
+use std::io::{self, Write};
+
+/// What was printed so far.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    broken: u32,
+}
+
+impl Table {
+    /// Begins a section, and says how its numbers are taken.
+    #[expect(clippy::unused_self, reason = "what is printed is the table")]
+    pub(crate) fn section(&mut self, title: &str, how: &str) -> anyhow::Result<()> {
+        Ok(writeln!(io::stdout(), "\n{title}\n  {how}")?)
+    }
+
+    /// Adds a line; the value keeps to its limit where it stays below.
+    pub(crate) fn line(&mut self, what: &str, value: f64, limit: Option<f64>) -> anyhow::Result<()> {
+        let is_broken = limit.is_some_and(|limit| value >= limit);
+        self.broken += u32::from(is_broken);
+        let limit = limit.map(|limit| format!("  limit {limit}")).unwrap_or_default();
+        let verdict = if is_broken { "  BROKEN" } else { "" };
+        let decimals = if value < 1000.0 { 3 } else { 0 };
+        Ok(writeln!(io::stdout(), "    {what:<32}{value:>12.decimals$}{limit}{verdict}")?)
+    }
+
+    /// Whether no line broke its limit.
+    pub(crate) fn is_within_limits(&self) -> bool {
+        self.broken == 0
+    }
+}
