@@ -68,17 +68,21 @@ async fn latency(table: &mut Table) -> anyhow::Result<()> {
 async fn speed_and_memory(table: &mut Table) -> anyhow::Result<()> {
     let (all, _) = stations::load(None)?;
     let full = Crawl { stations: all.len(), latency: "0s", in_flight: 64 };
-    let part = Crawl { stations: 50, ..full }.run().await?;
+    let parts = short_peaks_mib(Crawl { stations: 50, ..full }).await?;
+    let [least_mib, _, part_mib, _, most_mib] = parts;
     let full = full.run().await?;
     compare_writing(table, &full).await?;
 
     table.section(
         "Memory does not grow with the crawl",
-        "VmHWM of a crawl of 50 stations and of the one above, both with 64 requests in flight.",
+        "VmHWM of the crawl above next to the median of five crawls of 50 stations, all with 64 requests in flight; a \
+         short crawl varies by up to a tenth.",
     )?;
-    table.line("500 cells, MiB", part.peak_mib, Some(MAX_MIB))?;
+    table.line("500 cells, the least, MiB", least_mib, None)?;
+    table.line("500 cells, the median, MiB", part_mib, None)?;
+    table.line("500 cells, the most, MiB", most_mib, Some(MAX_MIB))?;
     table.line("9,410 cells, MiB", full.peak_mib, Some(MAX_MIB))?;
-    table.line("9,410 cells ÷ 500 cells", full.peak_mib / part.peak_mib, Some(1.15))?;
+    table.line("9,410 cells ÷ the median", full.peak_mib / part_mib, Some(1.15))?;
 
     let asked = requests::count(&all)?;
     anyhow::ensure!(
@@ -95,6 +99,16 @@ async fn speed_and_memory(table: &mut Table) -> anyhow::Result<()> {
     table.line("one search per station", asked.by_station.into(), None)?;
     table.line("one search per row", asked.by_row.into(), None)?;
     table.line("per station ÷ per row", f64::from(asked.by_station) / f64::from(asked.by_row), Some(1.0))
+}
+
+/// The peaks of five short crawls, the least first.
+async fn short_peaks_mib(crawl: Crawl) -> anyhow::Result<[f64; 5]> {
+    let mut peaks_mib = [0.0; 5];
+    for peak_mib in &mut peaks_mib {
+        *peak_mib = crawl.run().await?.peak_mib;
+    }
+    peaks_mib.sort_by(f64::total_cmp);
+    Ok(peaks_mib)
 }
 
 async fn compare_writing(table: &mut Table, full: &Crawled) -> anyhow::Result<()> {
