@@ -8,7 +8,7 @@
 #[expect(clippy::unwrap_used, dead_code, reason = "made for tests, which fail by panicking")]
 mod database;
 #[path = "../support/server.rs"]
-#[expect(clippy::unwrap_used, reason = "made for tests, which fail by panicking")]
+#[expect(clippy::unwrap_used, dead_code, reason = "made for tests, which fail by panicking")]
 mod server;
 
 mod bare;

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 use crate::support::Stage;
-use crate::support::program::{Program, Running};
+use crate::support::program::Running;
 
 /// Every run in one line.
 const RUNS: &str =
@@ -54,32 +54,21 @@ async fn a_disabled_schedule_starts_nothing() {
     assert_eq!(stage.texts(RUNS).await, Vec::<String>::new());
 }
 
-/// The binary with a clock that begins at an instant (UTC) and goes on from there.
-fn daemon_from(stage: &Stage, instant: &str) -> Program {
-    let library =
-        std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"));
-    let library = library.into_iter().find(|path| path.exists()).expect("libfaketime is installed (Debian: faketime)");
-    stage
-        .program(&[])
-        .set("LD_PRELOAD", library.to_str().unwrap())
-        .set("FAKETIME", &format!("@{instant}"))
-        .set("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        .set("TZ", "UTC")
-}
-
 #[tokio::test]
 async fn it_runs_on_monday_at_three_in_seoul_whatever_tz_says_and_once() {
     let stage = Stage::small().await;
 
     // A heartbeat would find the tick as well; here the cron job has to, alone.
-    let mut daemon = daemon_from(&stage, "2026-11-22 17:59:50")
+    let mut daemon = stage
+        .daemon_from("2026-11-22 17:59:50")
         .set("SANGGWOND_SCHEDULE__CATCH_UP_WINDOW", "0s")
         .set("SANGGWOND_SCHEDULE__HEARTBEAT", "1h")
         .start();
     daemon.says("run 1 ended as succeeded").await;
     stop(daemon).await;
     // Later that Monday another daemon finds nothing to do.
-    let mut late = daemon_from(&stage, "2026-11-22 18:00:30")
+    let mut late = stage
+        .daemon_from("2026-11-22 18:00:30")
         .set("SANGGWOND_LOG__FILTER", "info,sanggwond::scheduler=debug")
         .start();
     late.says("nothing is due").await;

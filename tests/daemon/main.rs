@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../support/lib.rs"]
+#[expect(dead_code, reason = "some of it serves the chaos tests only")]
 mod support;
 
 mod command_line;

@@ -7,6 +7,7 @@ pub(crate) mod program;
 pub(crate) mod server;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use sanggwond::standin::{Listening, Standin, World};
 use sqlx::PgPool;
@@ -67,6 +68,26 @@ impl Stage {
             .set("SANGGWOND_CRAWL__STATIONS", self.folder.path().join("stations.csv").to_str().unwrap())
             .set("SANGGWOND_CRAWL__KEYWORDS", &ground::KEYWORDS.join(","))
             .config(&self.folder.path().join("config.toml"))
+    }
+
+    /// The daemon with a clock that begins at an instant (UTC) and goes on from there.
+    pub(crate) fn daemon_from(&self, instant: &str) -> Program {
+        self.fake_clock().set("FAKETIME", &format!("@{instant}"))
+    }
+
+    /// The daemon with a clock that is as far from the real one as `file` says, such as `+3600s`, at any moment.
+    pub(crate) fn daemon_with_clock(&self, file: &Path) -> Program {
+        self.fake_clock().set("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()).set("FAKETIME_NO_CACHE", "1")
+    }
+
+    fn fake_clock(&self) -> Program {
+        let folders = std::fs::read_dir("/usr/lib").unwrap();
+        let mut libraries = folders.map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"));
+        let library = libraries.find(|path| path.exists()).expect("libfaketime is installed (Debian: faketime)");
+        self.program(&[])
+            .set("LD_PRELOAD", library.to_str().unwrap())
+            .set("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .set("TZ", "UTC")
     }
 
     /// Replaces the station file.

@@ -92,9 +92,29 @@ impl Program {
 impl Running {
     /// Waits until it has written a line with these words to stderr.
     pub(crate) async fn says(&mut self, words: &str) {
-        let waiting = self.stderr.wait_for(|said| said.contains(words));
-        let heard = tokio::time::timeout(PATIENCE, waiting).await.map(|heard| heard.is_ok());
-        assert!(heard == Ok(true), "it never said {words:?} but:\n{}", *self.stderr.borrow());
+        self.says_times(words, 1).await;
+    }
+
+    /// Waits until it has written these words to stderr so many times.
+    pub(crate) async fn says_times(&mut self, words: &str, times: usize) {
+        let heard = self.hears(words, times).await;
+        assert!(heard, "it never said {words:?} {times} times but:\n{}", *self.stderr.borrow());
+    }
+
+    /// Waits until it has written these words to stderr so many times; `false` where it ends before.
+    pub(crate) async fn hears(&mut self, words: &str, times: usize) -> bool {
+        let waiting = self.stderr.wait_for(|said| said.matches(words).count() >= times);
+        tokio::time::timeout(PATIENCE, waiting).await.is_ok_and(|heard| heard.is_ok())
+    }
+
+    /// How often it has written these words to stderr so far.
+    pub(crate) fn said(&self, words: &str) -> usize {
+        self.stderr.borrow().matches(words).count()
+    }
+
+    /// Waits for its end, and leaves the rest to [`Self::finish`].
+    pub(crate) async fn ended(&mut self) {
+        self.child.wait().await.unwrap();
     }
 
     /// What it has written to stderr so far.
@@ -113,7 +133,12 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) async fn finish(mut self) -> Finished {
+    pub(crate) async fn finish(self) -> Finished {
+        self.finish_within(PATIENCE).await
+    }
+
+    /// Waits for its end, for so long.
+    pub(crate) async fn finish_within(mut self, patience: Duration) -> Finished {
         let mut stdout = String::new();
         let ending = async {
             self.stdout.read_to_string(&mut stdout).await.unwrap();
@@ -122,7 +147,7 @@ impl Running {
             self.stderr.wait_for(|_| false).await.ok();
             status
         };
-        let Ok(status) = tokio::time::timeout(PATIENCE, ending).await else {
+        let Ok(status) = tokio::time::timeout(patience, ending).await else {
             panic!("it does not end; it said:\n{}", *self.stderr.borrow());
         };
         Finished { status, stdout, stderr: self.stderr.borrow().clone() }

@@ -5,7 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
+use std::sync::Mutex;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sanggwond::store::private_server::PrivateServer;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
@@ -18,8 +21,25 @@ static SERVER: OnceCell<Server> = OnceCell::const_new();
 pub(crate) struct Server {
     /// A database of it.
     pub(crate) options: PgConnectOptions,
-    /// Stops a private server when the tests are over.
-    _watcher: Option<Child>,
+    private: Option<Private>,
+}
+
+/// The server of this process.
+struct Private {
+    folder: PathBuf,
+    /// Held to the end of the process: nobody else may stop the server.
+    held: Mutex<Option<PrivateServer>>,
+    /// Stops the server when the tests are over.
+    _watcher: Child,
+}
+
+/// How a server goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shutdown {
+    /// Sessions are ended, and all is written.
+    Fast,
+    /// As in a crash: the next start recovers.
+    Immediate,
 }
 
 /// The server of this process.
@@ -31,7 +51,7 @@ impl Server {
     async fn start() -> Self {
         #[expect(clippy::disallowed_methods, reason = "the tests have no configuration")]
         match std::env::var("DATABASE_URL") {
-            Ok(url) => Self { options: PgConnectOptions::from_str(&url).unwrap(), _watcher: None },
+            Ok(url) => Self { options: PgConnectOptions::from_str(&url).unwrap(), private: None },
             Err(_) => Self::start_private().await,
         }
     }
@@ -49,9 +69,19 @@ impl Server {
         sqlx::raw_sql("alter system set fsync = off").execute(&mut connection).await.unwrap();
         sqlx::raw_sql("select pg_reload_conf()").execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
-        // Held to the end of the process: nobody else may stop the server.
-        std::mem::forget(started);
-        Self { options, _watcher: Some(watch(folder)) }
+        let watcher = watch(folder.clone());
+        Self { options, private: Some(Private { folder, held: Mutex::new(Some(started)), _watcher: watcher }) }
+    }
+
+    /// Whether it is ours to restart.
+    pub(crate) fn is_private(&self) -> bool {
+        self.private.is_some()
+    }
+
+    /// Takes the private server down and starts it again.
+    pub(crate) async fn restart(&'static self, how: Shutdown) {
+        let private = self.private.as_ref().expect("only a private server is restarted");
+        tokio::task::spawn_blocking(move || private.restart(how)).await.unwrap();
     }
 
     /// The URL of a database of this server.
@@ -65,6 +95,18 @@ pub(crate) fn folder_for_a_server() -> TempDir {
     let folder = tempfile::Builder::new().prefix("sanggwond-tests-").tempdir().unwrap();
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     folder
+}
+
+impl Private {
+    fn restart(&self, how: Shutdown) {
+        let mut held = self.held.lock().unwrap();
+        if how == Shutdown::Immediate {
+            let pid_file = std::fs::read_to_string(self.folder.join("postgres/data/postmaster.pid")).unwrap();
+            kill(Pid::from_raw(pid_file.lines().next().unwrap().parse().unwrap()), Signal::SIGQUIT).unwrap();
+        }
+        held.take().unwrap().leave().unwrap();
+        *held = Some(PrivateServer::start(&self.folder, &[]).unwrap());
+    }
 }
 
 /// Stops the server when this process ends, however it ends: then its end of the pipe is closed.

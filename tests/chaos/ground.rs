@@ -1,0 +1,87 @@
+//! The world of the cases: places around the first stations of the station file.
+
+use sanggwond::domain::station::Station;
+use sanggwond::standin::{Recipe, World};
+use sanggwond::stations;
+use tokio::sync::OnceCell;
+
+use crate::findings::Findings;
+use crate::support::Stage;
+use crate::support::program::{Finished, Program};
+use crate::tables::{Tables, check_runs};
+
+/// What all cases crawl.
+pub(crate) struct Ground {
+    stations: Vec<Station>,
+    recipe: Recipe,
+    undisturbed: OnceCell<Undisturbed>,
+}
+
+/// A crawl that nothing disturbed.
+pub(crate) struct Undisturbed {
+    /// What it left behind.
+    pub(crate) tables: Tables,
+    /// The requests that it took.
+    pub(crate) requests: u64,
+}
+
+impl Ground {
+    /// A hundred stations in the long form.
+    pub(crate) fn new(is_long: bool) -> Self {
+        let (mut stations, _) = stations::load(None).unwrap();
+        stations.truncate(if is_long { 100 } else { 40 });
+        let places = if is_long { 20_000 } else { 6_000 };
+        Self { stations, recipe: Recipe { seed: 11, week: 0, places }, undisturbed: OnceCell::new() }
+    }
+
+    /// A stage on this ground.
+    pub(crate) async fn stage(&self) -> Stage {
+        let row = |Station { name, region, lines, position }: &Station| {
+            let (latitude, longitude) = (position.latitude(), position.longitude());
+            format!("{name},{region},{latitude},{longitude},{}\n", lines.first().map_or("", String::as_str))
+        };
+        let rows: String = self.stations.iter().map(row).collect();
+        Stage::new(World::generate(&self.recipe, &self.stations), &rows).await
+    }
+
+    /// What a crawl does that nothing disturbs.
+    pub(crate) async fn undisturbed(&self) -> &Undisturbed {
+        let crawl = async {
+            let stage = self.stage().await;
+            crawl(&stage).finish().await.expect_code(0);
+            let tables = Tables::of(&stage).await;
+            let (cells, places) = (tables.rows("station_keyword"), tables.rows("place"));
+            println!("undisturbed: {cells} cells, {} requests, {places} places", stage.standin.requests());
+            assert_eq!(cells, self.stations.len() * 10);
+            Undisturbed { tables, requests: stage.standin.requests() }
+        };
+        self.undisturbed.get_or_init(|| crawl).await
+    }
+
+    /// Checks that the tables are those of an undisturbed crawl, and that the history tells the truth.
+    pub(crate) async fn check(&self, stage: &Stage, findings: &mut Findings) {
+        Tables::of(stage).await.compare(&self.undisturbed().await.tables, findings);
+        check_runs(stage, findings).await;
+    }
+}
+
+/// The binary with these arguments, ready to work on the whole ground of a stage.
+pub(crate) fn program(stage: &Stage, arguments: &[&str]) -> Program {
+    stage.program(arguments).unset("SANGGWOND_CRAWL__KEYWORDS")
+}
+
+/// One crawl by hand.
+pub(crate) fn crawl(stage: &Stage) -> Program {
+    program(stage, &["crawl", "--format", "json"])
+}
+
+/// What a crawl by hand says in the end.
+pub(crate) fn summary(finished: &Finished) -> serde_json::Value {
+    serde_json::from_str(&finished.stdout).unwrap()
+}
+
+/// The requests that the runs have stored.
+pub(crate) async fn stored_requests(stage: &Stage) -> u64 {
+    let stored: i64 = stage.value("select coalesce(sum(requests), 0)::bigint from crawl_run").await;
+    stored.unsigned_abs()
+}

@@ -1,0 +1,125 @@
+//! kill -9 at random instants: nothing is lost, and little is done twice.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use sanggwond::standin::{Fault, Switches};
+
+use crate::Plan;
+use crate::chance::Chance;
+use crate::findings::Findings;
+use crate::ground::{crawl, stored_requests};
+use crate::support::Stage;
+
+/// The cells that may be read again after a kill: a batch that is not written yet, what waits for the writer, and the
+/// open cells, which are those in flight (5) and as many between two pages.
+const MAX_CELLS_LOST: usize = 50 + 64 + 2 * 5;
+
+/// What was there when a life began.
+struct Before {
+    arrived: u64,
+    stored: u64,
+    done: usize,
+}
+
+impl Before {
+    async fn now(stage: &Stage) -> Self {
+        let done: i64 = stage.value("select count(*) from crawl_cell where status = 'done'").await;
+        Self {
+            arrived: stage.standin.requests(),
+            stored: stored_requests(stage).await,
+            done: usize::try_from(done).unwrap(),
+        }
+    }
+}
+
+/// Kills the crawl again and again, until it is through.
+pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
+    let (kills, latency) = (plan.pick(10, 60), Duration::from_millis(plan.pick(30, 100)));
+    let expected = plan.ground.undisturbed().await;
+    let stage = plan.ground.stage().await;
+    let fault_kinds = vec![
+        Fault::Status(500, false),
+        Fault::Status(502, true),
+        Fault::Unavailable { retry_after: None },
+        Fault::CutBody,
+        Fault::BrokenJson,
+    ];
+    stage.standin.set(Switches { latency, fault_share: 0.05, fault_kinds, ..Switches::default() });
+    stage.standin.record(true);
+    let mut chance = Chance::new(plan.seed);
+    let mut before = Before { arrived: 0, stored: 0, done: 0 };
+    let (mut lost_requests, mut lost_cells) = (Vec::new(), Vec::new());
+    // About half a second's requests are in nobody's ledger when a kill comes.
+    let typical_loss = 5 * 600 / u64::try_from(latency.as_millis()).unwrap();
+    let mut is_through = false;
+    while lost_requests.len() < kills {
+        let left = (expected.requests * 105 / 100).saturating_sub(before.stored);
+        let fair = left / (kills - lost_requests.len()) as u64 + typical_loss;
+        let mut crawl = crawl(&stage).start();
+        let instant = async {
+            if lost_requests.len() % 6 == 5 {
+                // By time, so that opening and resuming are hit, too, which no request announces.
+                tokio::time::sleep(chance.millis(500)).await;
+            } else {
+                stage.standin.reached(before.arrived + chance.within(1..2 * fair)).await;
+            }
+        };
+        tokio::select! {
+            () = crawl.ended() => is_through = true,
+            () = instant => crawl.signal(Signal::SIGKILL),
+        }
+        if is_through {
+            crawl.finish().await.expect_code(0);
+            break;
+        }
+        crawl.finish().await;
+        gone(&stage).await;
+        let now = Before::now(&stage).await;
+        lost_requests.push((now.arrived - before.arrived) - (now.stored - before.stored));
+        lost_cells.push(touched(&stage, before.arrived) - (now.done - before.done));
+        before = now;
+    }
+    if !is_through {
+        crawl(&stage).finish().await.expect_code(0);
+    }
+
+    plan.ground.check(&stage, findings).await;
+    let runs: i64 = stage.value("select count(*) from crawl_run").await;
+    findings.check(runs == 1, || format!("{runs} rows of history"));
+    judge(&lost_requests, &lost_cells, latency, findings);
+}
+
+/// Says what the kills cost, and whether that is what was open and unwritten.
+fn judge(lost_requests: &[u64], lost_cells: &[usize], latency: Duration, findings: &mut Findings) {
+    let (sum, most) = (lost_requests.iter().sum::<u64>(), lost_requests.iter().max().copied().unwrap_or(0));
+    let mean = sum / lost_requests.len().max(1) as u64;
+    let most_cells = lost_cells.iter().max().copied().unwrap_or(0);
+    findings.note(format!(
+        "{} kills, {mean} requests repeated per kill (most {most}, in {most_cells} cells)",
+        lost_requests.len()
+    ));
+    findings.check(most_cells <= MAX_CELLS_LOST, || format!("{most_cells} cells were lost by one kill"));
+    // A batch waits for half a second at most; as long again for writing it on a slow machine.
+    let a_second = 5 * 1000 / u64::try_from(latency.as_millis()).unwrap();
+    findings.check(mean <= a_second, || format!("{mean} requests lost by a kill, more than a second's {a_second}"));
+}
+
+/// Waits until the server has noticed that a process is gone: its last transaction is through or undone.
+async fn gone(stage: &Stage) {
+    let sessions = "select count(*) from pg_stat_activity
+        where datname = current_database() and application_name = 'sanggwond'";
+    while stage.value::<i64>(sessions).await > 0 {
+        // The server gives no sign when a session ends.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// How many cells were asked for since so many requests had arrived.
+fn touched(stage: &Stage, arrived: u64) -> usize {
+    let recorded = stage.standin.recorded();
+    let since = recorded.iter().skip(usize::try_from(arrived).unwrap());
+    let cell = |name: &str, params: &std::collections::BTreeMap<String, String>| params[name].clone();
+    since.map(|one| ["query", "x", "y"].map(|name| cell(name, &one.params))).collect::<BTreeSet<_>>().len()
+}

@@ -1,0 +1,35 @@
+//! A server that allows so many requests a second and tells nobody: the gate finds out, and stays near it.
+
+use std::time::Duration;
+
+use sanggwond::standin::Switches;
+
+use crate::Plan;
+use crate::findings::Findings;
+use crate::ground::{crawl, summary};
+
+/// Crawls against a limit that the client does not know.
+pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
+    let per_second = plan.pick(100, 20);
+    plan.ground.undisturbed().await;
+    let stage = plan.ground.stage().await;
+    let latency = Duration::from_millis(20);
+    stage.standin.set(Switches { latency, per_second: Some(per_second), ..Switches::default() });
+
+    let crawl = crawl(&stage).unset("SANGGWOND_KAKAO__BACKOFF").start();
+    let finished = crawl.finish_within(Duration::from_mins(10)).await.expect_code(0);
+
+    plan.ground.check(&stage, findings).await;
+    let summary = summary(&finished);
+    let number = |name: &str| summary[name].as_f64().unwrap();
+    let (requests, throttled, took) = (number("requests"), number("throttled"), number("elapsed_s"));
+    let rate = (requests - throttled) / took;
+    let share = rate / f64::from(per_second);
+    findings.note(format!(
+        "{requests} requests in {took:.1} s, {throttled} of them throttled, {rate:.1} of {per_second} a second ({:.0} %)",
+        share * 100.0
+    ));
+    findings.check(number("cells_failed") == 0.0, || "cells failed".to_owned());
+    findings.check(throttled / requests < 0.02, || format!("{throttled} of {requests} requests were throttled"));
+    findings.check(share >= 0.85, || format!("only {:.0} % of the allowed rate", share * 100.0));
+}

@@ -1,0 +1,50 @@
+//! The database server is restarted under a daemon at work: the daemon waits, and goes on with its run.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use sanggwond::standin::Switches;
+
+use crate::Plan;
+use crate::chance::Chance;
+use crate::findings::Findings;
+use crate::ground::{program, stored_requests};
+use crate::support::server::{Shutdown, server};
+
+/// Restarts the server again and again during one run.
+pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
+    let server = server().await;
+    if !server.is_private() {
+        findings.skip("DATABASE_URL is set");
+        return;
+    }
+    let (restarts, latency) = (plan.pick(3, 10), Duration::from_millis(plan.pick(30, 100)));
+    let expected = plan.ground.undisturbed().await;
+    let stage = plan.ground.stage().await;
+    stage.standin.set(Switches { latency, ..Switches::default() });
+    let mut chance = Chance::new(plan.seed + 2);
+    let fair = expected.requests / (restarts + 1);
+    let mut daemon = program(&stage, &[]).set("SANGGWOND_SCHEDULE__HEARTBEAT", "200ms").start();
+    let mut longest = Duration::ZERO;
+    for restart in 0..restarts {
+        stage.standin.reached(stage.standin.requests() + chance.within(fair / 2..fair)).await;
+        let down = Instant::now();
+        server.restart(if restart % 2 == 0 { Shutdown::Fast } else { Shutdown::Immediate }).await;
+        // The first answer after that may belong to what was under way.
+        stage.standin.reached(stage.standin.requests() + 10).await;
+        longest = longest.max(down.elapsed());
+    }
+    daemon.says("run 1 ended as succeeded").await;
+    daemon.signal(Signal::SIGTERM);
+    daemon.finish().await.expect_code(0);
+
+    plan.ground.check(&stage, findings).await;
+    let rows = stage.texts("select format('%s %s', trigger, scheduled_for is not null) from crawl_run").await;
+    findings.check(rows == ["catch_up t"], || format!("rows of history: {rows:?}"));
+    let resumed: i32 = stage.value("select resumed_count from crawl_run").await;
+    let repeated = stage.standin.requests() - stored_requests(&stage).await;
+    findings.note(format!(
+        "{restarts} restarts, resumed {resumed} times, at work again after {:.1} s at most, {repeated} requests lost",
+        longest.as_secs_f64()
+    ));
+}

@@ -1,0 +1,142 @@
+//! A year of Mondays on a clock that is set: every tick is run once, or skipped for a reason that is true.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use nix::sys::signal::Signal;
+use sanggwond::standin::{Recipe, World};
+use sanggwond::stations;
+
+use crate::Plan;
+use crate::chance::Chance;
+use crate::findings::Findings;
+use crate::support::Stage;
+use crate::tables::check_runs;
+use crate::weeks::Daemon;
+
+/// What happens around a Monday.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Week {
+    OnTime,
+    DaysLate,
+    BackAndForth,
+    Suspended,
+    Terminated,
+    Killed,
+    KilledInTheRun,
+    /// Three Mondays.
+    Missed,
+    /// Two Mondays: killed in the run of one, and back after the next one.
+    Dead,
+}
+
+const WEEKS: [Week; 9] = [
+    Week::OnTime,
+    Week::Missed,
+    Week::DaysLate,
+    Week::BackAndForth,
+    Week::KilledInTheRun,
+    Week::Suspended,
+    Week::Dead,
+    Week::Terminated,
+    Week::Killed,
+];
+
+const RUN: &str = "succeeded";
+const SKIPPED: &str = "skipped: nobody ran it in time, and only the latest tick is caught up";
+const GIVEN_UP: &str = "failed: unfinished when its resume window of 3days was over";
+
+/// The ticks so far and what must be said of them.
+struct Calendar {
+    next: DateTime<Utc>,
+    rows: BTreeMap<String, &'static str>,
+}
+
+impl Calendar {
+    /// The next tick, and what its row must say.
+    fn tick(&mut self, row: &'static str) -> DateTime<Utc> {
+        let tick = self.next;
+        self.rows.insert(tick.format("%Y-%m-%d %H:%M:%S").to_string(), row);
+        self.next = tick + TimeDelta::weeks(1);
+        tick
+    }
+}
+
+/// Lives through the Mondays.
+pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
+    let mondays = plan.pick(12, 53);
+    let (mut stations, _) = stations::load(None).unwrap();
+    stations.truncate(1);
+    let position = stations[0].position;
+    let row = format!("{},수도권,{},{},1호선\n", stations[0].name, position.latitude(), position.longitude());
+    let stage = Stage::new(World::generate(&Recipe { seed: 3, week: 0, places: 40 }, &stations), &row).await;
+    let mut chance = Chance::new(plan.seed + 8);
+    let mut calendar = Calendar { next: "2027-01-03T18:00:00Z".parse().unwrap(), rows: BTreeMap::new() };
+    // A new installation crawls at once.
+    let first = calendar.tick(RUN);
+    let mut daemon = Daemon::start(&stage, first + TimeDelta::hours(5));
+    daemon.runs().await;
+    let mut weeks = Vec::new();
+    while calendar.rows.len() < mondays {
+        // Each kind once, then at random.
+        let random = usize::try_from(chance.within(0..WEEKS.len() as u64)).unwrap();
+        let week = WEEKS.get(weeks.len()).copied().unwrap_or(WEEKS[random]);
+        daemon = live(week, daemon, &mut calendar, &mut chance).await;
+        weeks.push(week);
+    }
+    daemon.stop().await;
+
+    let rows = "select format('%s|%s', to_char(scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+        status || coalesce(': ' || reason, '')) from crawl_run order by scheduled_for";
+    let stored = stage.texts(rows).await;
+    let expected: Vec<String> = calendar.rows.iter().map(|(tick, row)| format!("{tick}|{row}")).collect();
+    let wrong: Vec<_> = stored.iter().filter(|row| !expected.contains(row)).collect();
+    findings
+        .check(stored == expected, || format!("{} rows for {} ticks, wrong {wrong:#?}", stored.len(), expected.len()));
+    check_runs(&stage, findings).await;
+    let count = |words: &str| stored.iter().filter(|row| row.contains(words)).count();
+    findings.note(format!(
+        "{} Mondays: {} run, {} skipped, {} given up",
+        stored.len(),
+        count("|succeeded"),
+        count("|skipped"),
+        count("|failed")
+    ));
+}
+
+async fn live<'a>(week: Week, mut daemon: Daemon<'a>, calendar: &mut Calendar, chance: &mut Chance) -> Daemon<'a> {
+    let hours = TimeDelta::hours(chance.within(1..120).cast_signed());
+    let moment = TimeDelta::seconds(5);
+    match week {
+        Week::OnTime => daemon.step(calendar.tick(RUN) - TimeDelta::seconds(1)),
+        Week::DaysLate => daemon.step(calendar.tick(RUN) + hours),
+        Week::Suspended => daemon.sleep_until(calendar.tick(RUN) + hours).await,
+        Week::Terminated => daemon = daemon.restart(Signal::SIGTERM, calendar.tick(RUN) + hours).await,
+        Week::Killed => daemon = daemon.restart(Signal::SIGKILL, calendar.tick(RUN) + hours).await,
+        Week::KilledInTheRun => {
+            let tick = calendar.tick(RUN);
+            daemon = daemon.die_during_run(tick + moment, tick + TimeDelta::hours(2)).await;
+        }
+        Week::BackAndForth => {
+            let tick = calendar.tick(RUN);
+            daemon.step(tick + moment);
+            daemon.runs().await;
+            daemon.step(tick - hours);
+            daemon.idles().await;
+            daemon.step(tick + hours);
+            daemon.idles().await;
+            return daemon;
+        }
+        Week::Missed => {
+            calendar.tick(SKIPPED);
+            calendar.tick(SKIPPED);
+            daemon.step(calendar.tick(RUN) + hours);
+        }
+        Week::Dead => {
+            let tick = calendar.tick(GIVEN_UP);
+            daemon = daemon.die_during_run(tick + moment, calendar.tick(RUN) + hours).await;
+        }
+    }
+    daemon.runs().await;
+    daemon
+}
