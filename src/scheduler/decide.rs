@@ -114,7 +114,7 @@ fn settle(tick: Tick, now: DateTime<Utc>, history: &[RunRecord], windows: Window
     let Tick { at: tick, is_latest } = tick;
     let skip = |reason| Some(Decision::Skip { tick, reason });
     let late = now - tick;
-    if let Some(run) = history.iter().find(|run| covers(run, tick)) {
+    if let Some(run) = history.iter().find(|run| covers(run, tick, windows)) {
         return skip(format!("run {} was under way", run.id));
     }
     if !is_latest || history.iter().any(|run| run.scheduled_for.is_some_and(|other| other > tick)) {
@@ -133,11 +133,14 @@ fn settle(tick: Tick, now: DateTime<Utc>, history: &[RunRecord], windows: Window
     if existed { skip(format!("nobody ran it in time: {late} late, the catch-up window is {window}")) } else { None }
 }
 
-/// Whether a full run was under way at a tick.
-fn covers(run: &RunRecord, tick: DateTime<Utc>) -> bool {
+/// Whether a full run was under way at a tick. One that failed was so within its window at most, however late it was
+/// noticed that the window is over.
+fn covers(run: &RunRecord, tick: DateTime<Utc>, windows: Windows) -> bool {
     let serves_another = run.scheduled_for != Some(tick);
     let has_worked = run.status != Status::Skipped && run.is_full;
-    serves_another && has_worked && run.started_at <= tick && run.finished_at.is_none_or(|end| end > tick)
+    let was_given_up = run.status == Status::Failed && tick - anchor(run) > span(windows.resume);
+    let is_within = run.started_at <= tick && run.finished_at.is_none_or(|end| end > tick);
+    serves_another && has_worked && !was_given_up && is_within
 }
 
 /// From when on the resume window of a run counts: its tick, or its start where it had none or was late already.

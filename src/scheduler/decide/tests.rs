@@ -175,6 +175,16 @@ fn an_unfinished_run_is_given_up_when_its_window_is_over() {
 }
 
 #[test]
+fn a_run_that_was_given_up_late_costs_no_tick_after_its_window() {
+    let noticed = Some(after_tick(3600));
+    let given_up = |status| RunRecord { status, finished_at: noticed, ..served(7, weeks_before(1)) };
+
+    assert_eq!(weekly(after_tick(3600), &[given_up(Status::Failed)]), start(Trigger::CatchUp));
+    let (_, reason) = skipped(weekly(after_tick(3600), &[given_up(Status::Succeeded)]));
+    assert_eq!(reason, "run 7 was under way", "a week's work is work");
+}
+
+#[test]
 fn a_late_run_has_its_whole_window_from_its_start() {
     let started_at = after_tick(5 * 24 * 3600);
     let late = RunRecord { trigger: Trigger::CatchUp, started_at, ..unfinished(7, utc(TICK)) };
