@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Two daemons.
 pub(crate) async fn two(plan: &Plan, findings: &mut Findings) {
-    run(plan, findings, 2, plan.pick("kks", "kskkskk")).await;
+    run(plan, findings, 2, plan.pick("kk", "kskkskk")).await;
 }
 
 /// Three daemons.

@@ -30,7 +30,7 @@ impl Ground {
     pub(crate) fn new(is_long: bool) -> Self {
         let (mut stations, _) = stations::load(None).unwrap();
         stations.truncate(if is_long { 100 } else { 40 });
-        let places = if is_long { 20_000 } else { 6_000 };
+        let places = if is_long { 40_000 } else { 12_000 };
         Self { stations, recipe: Recipe { seed: 11, week: 0, places }, undisturbed: OnceCell::new() }
     }
 

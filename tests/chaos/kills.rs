@@ -36,7 +36,7 @@ impl Before {
 
 /// Kills the crawl again and again, until it is through.
 pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
-    let (kills, latency) = (plan.pick(10, 60), Duration::from_millis(plan.pick(30, 100)));
+    let (kills, latency) = (plan.pick(10, 60), Duration::from_millis(plan.pick(50, 100)));
     let expected = plan.ground.undisturbed().await;
     let stage = plan.ground.stage().await;
     let fault_kinds = vec![
@@ -51,8 +51,8 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     let mut chance = Chance::new(plan.seed);
     let mut before = Before { arrived: 0, stored: 0, done: 0 };
     let (mut lost_requests, mut lost_cells) = (Vec::new(), Vec::new());
-    // About half a second's requests are in nobody's ledger when a kill comes.
-    let typical_loss = 5 * 600 / u64::try_from(latency.as_millis()).unwrap();
+    // About a quarter of a second's requests are in nobody's ledger when a kill comes.
+    let typical_loss = 5 * 250 / u64::try_from(latency.as_millis()).unwrap();
     let mut is_through = false;
     while lost_requests.len() < kills {
         let left = (expected.requests * 105 / 100).saturating_sub(before.stored);

@@ -10,7 +10,7 @@ use crate::ground::{crawl, summary};
 
 /// Crawls against a limit that the client does not know.
 pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
-    let per_second = plan.pick(100, 20);
+    let per_second = plan.pick(60, 20);
     plan.ground.undisturbed().await;
     let stage = plan.ground.stage().await;
     let latency = Duration::from_millis(20);
