@@ -26,11 +26,11 @@ pub(crate) struct Undisturbed {
 }
 
 impl Ground {
-    /// A hundred stations in the long form.
-    pub(crate) fn new(is_long: bool) -> Self {
+    /// So many stations, and the places around them.
+    pub(crate) fn new(count: usize) -> Self {
         let (mut stations, _) = stations::load(None).unwrap();
-        stations.truncate(if is_long { 100 } else { 40 });
-        let places = if is_long { 40_000 } else { 12_000 };
+        stations.truncate(count);
+        let places = count * 400;
         Self { stations, recipe: Recipe { seed: 11, week: 0, places }, undisturbed: OnceCell::new() }
     }
 

@@ -6,20 +6,25 @@ use sanggwond::standin::Switches;
 
 use crate::Plan;
 use crate::findings::Findings;
-use crate::ground::{crawl, summary};
+use crate::ground::{Ground, crawl, summary};
 
 /// Crawls against a limit that the client does not know.
 pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
-    let per_second = plan.pick(60, 20);
-    plan.ground.undisturbed().await;
-    let stage = plan.ground.stage().await;
+    let per_second = plan.pick(80, 20);
+    // The first 429 costs a pause of a second whatever the rate, which is a tenth of the short form.
+    let least = plan.pick(0.75, 0.85);
+    // Some three thousand requests in the long form.
+    let larger = Ground::new(190);
+    let ground = plan.pick(&plan.ground, &larger);
+    ground.undisturbed().await;
+    let stage = ground.stage().await;
     let latency = Duration::from_millis(20);
     stage.standin.set(Switches { latency, per_second: Some(per_second), ..Switches::default() });
 
     let crawl = crawl(&stage).unset("SANGGWOND_KAKAO__BACKOFF").start();
     let finished = crawl.finish_within(Duration::from_mins(10)).await.expect_code(0);
 
-    plan.ground.check(&stage, findings).await;
+    ground.check(&stage, findings).await;
     let summary = summary(&finished);
     let number = |name: &str| summary[name].as_f64().unwrap();
     let (requests, throttled, took) = (number("requests"), number("throttled"), number("elapsed_s"));
@@ -31,5 +36,5 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     ));
     findings.check(number("cells_failed") == 0.0, || "cells failed".to_owned());
     findings.check(throttled / requests < 0.02, || format!("{throttled} of {requests} requests were throttled"));
-    findings.check(share >= 0.85, || format!("only {:.0} % of the allowed rate", share * 100.0));
+    findings.check(share >= least, || format!("only {:.0} % of the allowed rate", share * 100.0));
 }

@@ -20,7 +20,7 @@ const IN_FLIGHT: u64 = 5;
 
 /// Stops the crawl again and again, until it is through.
 pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
-    let (stops, latency) = (plan.pick(10, 40), Duration::from_millis(plan.pick(30, 100)));
+    let (stops, latency) = (plan.pick(8, 40), Duration::from_millis(plan.pick(30, 100)));
     let expected = plan.ground.undisturbed().await;
     let stage = plan.ground.stage().await;
     stage.standin.set(Switches { latency, ..Switches::default() });

@@ -70,12 +70,9 @@ impl Tables {
             let missing: Vec<_> = expected.difference(stored).collect();
             let invented: Vec<_> = stored.difference(expected).collect();
             findings.check(missing.is_empty() && invented.is_empty(), || {
-                let first = |rows: &[&String]| {
-                    let few: Vec<_> = rows.iter().take(3).map(|row| format!("\n      {row}")).collect();
-                    few.concat()
-                };
+                let first = |rows: &[&String]| rows.iter().take(3).map(|row| (*row).clone()).collect::<Vec<_>>();
                 let (lack, surplus) = (missing.len(), invented.len());
-                format!("{table}: {lack} missing{}\n    {surplus} invented{}", first(&missing), first(&invented))
+                format!("{table}: {lack} missing {:#?}, {surplus} invented {:#?}", first(&missing), first(&invented))
             });
         }
     }

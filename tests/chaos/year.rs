@@ -27,7 +27,7 @@ enum Week {
     /// Three Mondays.
     Missed,
     /// Two Mondays: killed in the run of one, and back after the next one.
-    Dead,
+    DeadTooLong,
 }
 
 const WEEKS: [Week; 9] = [
@@ -37,7 +37,7 @@ const WEEKS: [Week; 9] = [
     Week::BackAndForth,
     Week::KilledInTheRun,
     Week::Suspended,
-    Week::Dead,
+    Week::DeadTooLong,
     Week::Terminated,
     Week::Killed,
 ];
@@ -132,7 +132,7 @@ async fn live<'a>(week: Week, mut daemon: Daemon<'a>, calendar: &mut Calendar, c
             calendar.tick(SKIPPED);
             daemon.step(calendar.tick(RUN) + hours);
         }
-        Week::Dead => {
+        Week::DeadTooLong => {
             let tick = calendar.tick(GIVEN_UP);
             daemon = daemon.die_during_run(tick + moment, calendar.tick(RUN) + hours).await;
         }
