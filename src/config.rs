@@ -184,12 +184,12 @@ pub struct Shutdown {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file is missing or broken, a key unknown or a value impossible.
-    #[error("{origin}: {error}")]
+    #[error("{origin}: {reason}")]
     Invalid {
         /// Where the value came from.
         origin: String,
         /// What is wrong.
-        error: ConfigError,
+        reason: String,
     },
     /// `schedule.cron` or `schedule.timezone` says nothing.
     #[error("{origin}: schedule.cron or schedule.timezone: {error}")]
@@ -240,10 +240,18 @@ impl Config {
 }
 
 fn accept(builder: &ConfigBuilder<DefaultState>, origin: &str) -> Result<Config, Error> {
-    let invalid = |error| Error::Invalid { origin: origin.to_owned(), error };
+    let invalid = |error| Error::Invalid { origin: origin.to_owned(), reason: without_source(&error) };
     let config: Config = builder.build_cloned().and_then(config::Config::try_deserialize).map_err(invalid)?;
     config.schedule.parse().map_err(|error| Error::Schedule { origin: origin.to_owned(), error })?;
     Ok(config)
+}
+
+/// The words of an error without the line of the file that the parser repeats: a secret may be in it.
+fn without_source(error: &ConfigError) -> String {
+    let words = error.to_string();
+    let is_source =
+        |line: &str| line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().starts_with('|');
+    words.lines().filter(|line| !is_source(line)).collect::<Vec<_>>().join(", ")
 }
 
 impl Scheduling {

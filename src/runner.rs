@@ -140,6 +140,8 @@ impl Runner {
             biased;
             () = stop.cancelled() => return Err(Error::Stopped),
             claimed = self.claim(assignment) => claimed?,
+            // Opening takes a while where much is listed anew, and the lock must be kept meanwhile.
+            lost = lock.keep() => return Err(lost.into()),
         };
         // From here on there is a row to close.
         let ending = match self.ground(fence.run).await {

@@ -107,7 +107,7 @@ impl Scheduler {
             }
             let Some(mut lock) = self.runner.store.try_lock().await? else { return Ok(()) };
             // Under the lock nobody else works: what still says so is dead, and history stands still.
-            self.runner.store.bury_dead_runs().await?;
+            self.runner.store.bury_dead_runs(clock::now()).await?;
             let decision = self.decide(is_start).await?;
             is_start = false;
             let acted = self.act(decision, &mut lock, stop).await;

@@ -67,16 +67,17 @@ async fn under_lock(
     runner: &Runner,
     lock: &mut RunLock,
 ) -> anyhow::Result<Report> {
-    runner.store.bury_dead_runs().await?;
+    runner.store.bury_dead_runs(clock::now()).await?;
     let scope = Scope { stations: options.station.clone(), keywords: options.keyword.clone() };
-    let assignment = match unfinished(&runner.store).await? {
-        Some(run) if options.fresh => {
+    let unfinished = unfinished(&runner.store).await?;
+    let assignment = if options.fresh {
+        for run in unfinished {
             runner.store.give_up_run(run, "given up by hand: crawl --fresh", clock::now()).await?;
-            None
         }
+        None
+    } else {
         // A part that is asked for by name is what is wanted now.
-        Some(run) if scope.is_everything() => Some(Assignment::Resume(run)),
-        _ => None,
+        unfinished.first().filter(|_| scope.is_everything()).map(|run| Assignment::Resume(*run))
     };
     let assignment = assignment.unwrap_or(Assignment::Open { trigger: Trigger::Manual, scheduled_for: None, scope });
     let done = CancellationToken::new();
@@ -89,8 +90,10 @@ async fn under_lock(
     Ok(report?)
 }
 
-/// The newest unfinished run.
-async fn unfinished(store: &Store) -> anyhow::Result<Option<RunId>> {
-    let history = store.run_records().await?;
-    Ok(history.iter().find(|run| run.status.is_unfinished()).map(|run| run.id))
+/// The unfinished runs, full ones before parts, the newest first.
+async fn unfinished(store: &Store) -> anyhow::Result<Vec<RunId>> {
+    let mut history = store.run_records().await?;
+    history.retain(|run| run.status.is_unfinished());
+    history.sort_by_key(|run| !run.is_full);
+    Ok(history.into_iter().map(|run| run.id).collect())
 }

@@ -84,3 +84,14 @@ fn a_secret_is_neither_shown_nor_repeated() {
     assert!(!format!("{config:?}").contains("canary"));
     assert!(refusal.contains("kakao.api_key") && !refusal.contains("canary"), "{refusal}");
 }
+
+#[test]
+fn a_line_that_cannot_be_parsed_is_not_repeated() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[kakao]\napi_key = \"canary\n").unwrap();
+
+    let refusal =
+        Config::load(Some(file.path()), false, &std::iter::empty().collect::<Environment>()).unwrap_err().to_string();
+
+    assert!(refusal.contains("line 2") && !refusal.contains("canary"), "{refusal}");
+}

@@ -31,6 +31,7 @@ pub(super) async fn read<A: Allowance>(
     };
     // Only whole cells are stored: the rest is fetched again.
     outcome.places = Vec::new();
+    outcome.documents_rejected = 0;
     if let Error::Cell(why) = error {
         outcome.ending = Ending::Failed(why);
         return (outcome, None);

@@ -158,12 +158,17 @@ impl Home {
     }
 
     fn create(&self) -> Result<(), Error> {
-        // What a creation that was killed left behind holds no data: PG_VERSION is there from the start of a good one.
+        // Made beside its place and then moved there: what a creation that was killed left behind is no database.
+        let unusable = |error| Error::Folder(self.folder.clone(), error);
+        let unfinished = self.folder.join("data.new");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).map_err(unusable)?;
+        }
         let mut initdb = self.command("initdb");
-        initdb.arg("-D").arg(self.data()).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale"]);
+        initdb.arg("-D").arg(&unfinished).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale"]);
         let output = initdb.output().map_err(|error| Error::Folder(self.folder.clone(), error))?;
         if output.status.success() {
-            return Ok(());
+            return fs::rename(&unfinished, self.data()).map_err(unusable);
         }
         Err(self.failure("initdb", &String::from_utf8_lossy(&output.stderr)))
     }

@@ -44,7 +44,13 @@ impl Store {
     /// When a migration fails; each one is applied as a whole or not at all.
     pub async fn migrate(&self, lock: &mut RunLock) -> Result<(), Error> {
         let connection = lock.connection();
-        connection.execute("create schema if not exists sanggwond").await?;
+        // A user who owns the schema need not be allowed to create one.
+        let has_schema = sqlx::query_scalar!(r#"select to_regnamespace('sanggwond') is not null as "has_schema!""#)
+            .fetch_one(&mut *connection)
+            .await?;
+        if !has_schema {
+            connection.execute("create schema if not exists sanggwond").await?;
+        }
         connection.execute("set statement_timeout = 0").await?;
         MIGRATIONS.run_direct(None, connection, false).await?;
         connection.execute("set statement_timeout = '60s'").await?;

@@ -64,7 +64,8 @@ impl Pause {
             self.epoch += 1;
             self.level += 1;
         }
-        let usual = self.first_wait.saturating_mul(WAITS[(self.level - 1).min(WAITS.len() - 1)]);
+        // News that came late finds no pause, or a later one.
+        let usual = self.first_wait.saturating_mul(WAITS[self.level.saturating_sub(1).min(WAITS.len() - 1)]);
         match retry_after {
             Some(wait) => self.until = self.until.max(Some(now + wait)),
             None if is_news => self.until = Some(now + usual + jitter(usual)),

@@ -134,6 +134,18 @@ async fn an_answer_to_an_older_request_does_not_end_the_pause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_comes_after_the_pause_is_no_news() {
+    let gate = gate(&[]);
+    let (first, late) = (enter(&gate).await, enter(&gate).await);
+    first.report(&throttled(None)).unwrap();
+    enter(&gate).await.report(&good()).unwrap();
+
+    late.report(&throttled(None)).unwrap();
+
+    assert!(enter(&gate).now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_is_honoured() {
     let gate = gate(&[]);
     enter(&gate).await.report(&throttled(Some(30))).unwrap();
