@@ -79,9 +79,14 @@ pub(super) async fn sync_stations(
     let vanished = stored.iter().filter(|known| !known.is_retired && !ids.contains(&Some(known.id)));
     let vanished: Vec<i32> = vanished.map(|known| known.id.0).collect();
     sqlx::query!("update station set retired_at = $2 where station_id = any($1)", &vanished, now)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
     shift.stale.extend(vanished.into_iter().map(StationId));
+    // Around another position other places are to be found.
+    let stale: Vec<i32> = shift.stale.iter().map(|station| station.0).collect();
+    sqlx::query!("update station_keyword set complete_since = null where station_id = any($1)", &stale)
+        .execute(connection)
+        .await?;
     Ok(shift)
 }
 

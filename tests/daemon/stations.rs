@@ -138,3 +138,18 @@ async fn a_new_station_gets_what_is_known_around_it_when_the_run_opens() {
         where query = '카페' and array_length(lines, 1) = 2";
     assert_eq!(stage.value::<i64>(cafes).await, 21);
 }
+
+#[tokio::test]
+async fn a_station_that_moved_is_not_known_to_be_complete() {
+    let stage = Stage::small().await;
+    stage.set_stations(TWO);
+    stage.crawl().await;
+    let complete = "select count(*) from station_coverage where complete_since is not null and station_name = '서울역'";
+    assert_eq!(stage.value::<i64>(complete).await, 2);
+    stage.set_stations(&TWO.replace("126.9707", "126.9747"));
+
+    // Another station is crawled, so that nothing is learned about this one.
+    stage.program(&["crawl", "--station", "신촌"]).finish().await.expect_code(0);
+
+    assert_eq!(stage.value::<i64>(complete).await, 0);
+}
