@@ -20,7 +20,7 @@ impl Store {
     /// Compares the migrations of the database with those of this version; sends no DDL.
     ///
     /// # Errors
-    /// When the database is newer than this version, or has a changed migration.
+    /// When the database is newer than this version, or fails.
     pub async fn schema_state(&self) -> Result<SchemaState, Error> {
         let mut connection = self.pool.acquire().await?;
         let applied = match connection.list_applied_migrations(&MIGRATIONS.table_name).await {
