@@ -104,7 +104,7 @@ impl Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::read();
     let Arguments { is_long, seed, .. } = arguments;
-    let plan = Plan { is_long, seed, ground: Ground::new(if is_long { 100 } else { 40 }) };
+    let plan = Plan { is_long, seed, ground: Ground::new(if is_long { 100 } else { 32 }) };
     println!("chaos, {} form, --seed {seed}", plan.pick("short", "long"));
     let mut lines = Vec::new();
     let mut is_good = true;

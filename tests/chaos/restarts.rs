@@ -11,6 +11,11 @@ use crate::findings::Findings;
 use crate::ground::{program, stored_requests};
 use crate::support::server::{Shutdown, server};
 
+const ENDED: &str = "run 1 ended as succeeded";
+
+/// How long the daemon may take to go on.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Restarts the server again and again during one run.
 pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     let server = server().await;
@@ -30,10 +35,14 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
         stage.standin.reached(stage.standin.requests() + chance.within(fair / 2..fair)).await;
         let down = Instant::now();
         server.restart(if restart % 2 == 0 { Shutdown::Fast } else { Shutdown::Immediate }).await;
-        daemon.says_times("run 1 goes on", restart + 1).await;
+        let is_back = || daemon.said("run 1 goes on") > restart || daemon.said(ENDED) > 0;
+        while !is_back() {
+            assert!(down.elapsed() < PATIENCE, "it does not go on:\n{}", daemon.stderr());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         longest = longest.max(down.elapsed());
     }
-    daemon.says("run 1 ended as succeeded").await;
+    daemon.says(ENDED).await;
     daemon.signal(Signal::SIGTERM);
     daemon.finish().await.expect_code(0);
 
@@ -41,10 +50,12 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     let rows = stage.texts("select format('%s %s', trigger, scheduled_for is not null) from crawl_run").await;
     findings.check(rows == ["catch_up t"], || format!("rows of history: {rows:?}"));
     let resumed: i32 = stage.value("select resumed_count from crawl_run").await;
-    findings.check(u64::from(resumed.unsigned_abs()) == restarts, || format!("resumed {resumed} times"));
+    let resumed = u64::from(resumed.unsigned_abs());
+    // The loss of the lock is seen within two seconds; where the crawl is through by then, nothing is left to resume.
+    findings.check(resumed == restarts || resumed == restarts - 1, || format!("resumed {resumed} times"));
     let repeated = stage.standin.requests() - stored_requests(&stage).await;
     findings.note(format!(
-        "{restarts} restarts, gone on after {:.1} s at most, {repeated} requests lost in all",
+        "{restarts} restarts, resumed {resumed} times, gone on after {:.1} s at most, {repeated} requests lost in all",
         longest.as_secs_f64()
     ));
 }
