@@ -109,7 +109,7 @@ impl<A: Allowance> Crawl<'_, A> {
         let (outcomes, inbox) = mpsc::channel(MAX_WAITING_OUTCOMES);
         let fetch = async move {
             stream::iter(cells)
-                .take_until(pass.halt.cancelled())
+                .take_until(pass.last_call.cancelled())
                 .for_each_concurrent(MAX_OPEN_CELLS, |cell| self.fetch(pass, cell, outcomes.clone()))
                 .await;
             Ok(())
@@ -118,7 +118,7 @@ impl<A: Allowance> Crawl<'_, A> {
     }
 
     async fn fetch(&self, pass: &Pass, cell: Cell, outcomes: mpsc::Sender<Outcome>) {
-        if pass.halt.is_cancelled() {
+        if pass.last_call.is_cancelled() {
             return;
         }
         let (outcome, end) = cell::read(self, cell, &pass.halt).await;
@@ -135,13 +135,16 @@ impl<A: Allowance> Crawl<'_, A> {
 /// One pass over the pending cells, and what may end it early.
 struct Pass {
     halt: CancellationToken,
+    /// No new cell is begun, but what was granted is still sent.
+    last_call: CancellationToken,
     end: OnceCell<End>,
     failed_in_a_row: RefCell<u32>,
 }
 
 impl Pass {
     fn new(stop: &CancellationToken) -> Self {
-        Self { halt: stop.child_token(), end: OnceCell::new(), failed_in_a_row: RefCell::new(0) }
+        let halt = stop.child_token();
+        Self { last_call: halt.child_token(), halt, end: OnceCell::new(), failed_in_a_row: RefCell::new(0) }
     }
 
     /// Looks whether going on makes sense. Second chances are not counted as failing in a row: they are bad cells by
@@ -157,10 +160,14 @@ impl Pass {
                     self.halt(End::Hopeless(why.clone()));
                 }
             }
-            Ending::Stopped => {
-                let error = error.filter(|error| *error != kakao::Error::Stopped);
-                self.halt(error.map_or(End::Stopped, End::Cut));
-            }
+            Ending::Stopped => match error {
+                Some(error @ kakao::Error::AllowanceSpent(_)) => {
+                    self.end.set(End::Cut(error)).ok();
+                    self.last_call.cancel();
+                }
+                Some(kakao::Error::Stopped) | None => self.halt(End::Stopped),
+                Some(error) => self.halt(End::Cut(error)),
+            },
         }
     }
 

@@ -56,9 +56,12 @@ pub enum Error {
     /// The API does not take the key: no request can succeed.
     #[error("the API refuses the key: {0}")]
     KeyRefused(String),
-    /// No more requests until the next day in Seoul.
+    /// The API answers no more requests until the next day in Seoul.
     #[error("the quota is spent: {0}")]
     QuotaSpent(String),
+    /// No more requests are granted until the next day in Seoul; those that were may still be sent.
+    #[error("the quota is spent: {0}")]
+    AllowanceSpent(String),
     /// No good answer for a long time.
     #[error("no good answer for {}: {last}", humantime::format_duration(*.silence))]
     Away {
@@ -90,7 +93,7 @@ pub trait Allowance {
     /// Takes one request.
     ///
     /// # Errors
-    /// [`Error::QuotaSpent`] or [`Error::Allowance`].
+    /// [`Error::AllowanceSpent`] or [`Error::Allowance`].
     fn take(&self) -> impl Future<Output = Result<(), Error>>;
 
     /// Gives one back that was not sent.

@@ -22,6 +22,7 @@ use crate::domain::keyword::Keyword;
 use crate::domain::run::{Coverage, RunId, Scope, Trigger};
 use crate::domain::station::{Station, StationMap};
 use crate::kakao::Client;
+use crate::shutdown::Grace;
 use crate::store::{self, Closing, Counts, Fence, NewRun, RunLock, Store};
 use closing::Ending;
 
@@ -34,6 +35,9 @@ const CLOSING_ATTEMPTS: u32 = 10;
 /// How long a try to close may take, and the wait after one that failed.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
 const CLOSING_PAUSE: Duration = Duration::from_secs(1);
+
+/// What closing may take even where the grace period is over.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What runs are made of.
 #[derive(Debug)]
@@ -144,14 +148,16 @@ impl Runner {
             lost = lock.keep() => return Err(lost.into()),
         };
         // From here on there is a row to close.
+        let grace = Grace::new(stop, self.settings.grace);
         let ending = match self.ground(fence.run).await {
-            Ok(ground) => self.work(lock, fence, &ground, stop).await,
+            Ok(ground) => self.work(lock, fence, &ground, &grace).await,
             Err(ending) => ending,
         };
-        let counts = self.store.counts(fence.run).await;
-        let closing = closing::of(&ending, counts.as_ref().ok(), clock::now());
-        self.close(fence, &closing, &ending).await?;
-        let counts = self.store.counts(fence.run).await?;
+        let (closing, counts) = tokio::select! {
+            concluded = self.conclude(fence, &ending) => concluded,
+            () = too_late(&grace) => Err(store::Error::Silent(LAST_WORDS)),
+        }
+        .inspect_err(|error| tell_unclosed(fence.run, error))?;
         let in_requests = self.client.gate().usage().in_requests.saturating_sub(before.in_requests);
         let report = Report { run: fence.run, closing, counts, elapsed: started.elapsed(), in_requests };
         report.log();
@@ -200,7 +206,7 @@ impl Runner {
         })
     }
 
-    async fn work(&self, lock: &mut RunLock, fence: Fence, ground: &Ground, stop: &CancellationToken) -> Ending {
+    async fn work(&self, lock: &mut RunLock, fence: Fence, ground: &Ground, grace: &Grace<'_>) -> Ending {
         let allowance = Reserve::new(&self.store, self.settings.daily_quota);
         let crawl = Crawl {
             client: &self.client,
@@ -212,12 +218,16 @@ impl Runner {
         };
         self.client.gate().begin();
         let ending = tokio::select! {
-            ending = ending_of(crawl.run(stop)) => ending,
+            ending = ending_of(crawl.run(grace.stop())) => ending,
             error = lock.keep() => Ending::LockLost(error),
             error = self.show_life(fence) => Ending::Store(error),
-            () = self.grace_over(stop) => Ending::GraceOver,
+            () = grace.over() => Ending::GraceOver,
         };
-        tokio::time::timeout(CLOSING_PATIENCE, allowance.close()).await.ok();
+        tokio::select! {
+            () = allowance.close() => {}
+            () = tokio::time::sleep(CLOSING_PATIENCE) => {}
+            () = grace.over() => {}
+        }
         ending
     }
 
@@ -230,33 +240,46 @@ impl Runner {
         }
     }
 
-    async fn grace_over(&self, stop: &CancellationToken) {
-        stop.cancelled().await;
-        tokio::time::sleep(self.settings.grace).await;
+    /// Closes the row and says what it counts.
+    async fn conclude(&self, fence: Fence, ending: &Ending) -> Result<(Closing, Counts), store::Error> {
+        let counts = self.store.counts(fence.run).await;
+        let closing = closing::of(ending, counts.as_ref().ok(), clock::now());
+        self.close(fence, &closing).await?;
+        Ok((closing, self.store.counts(fence.run).await?))
     }
 
     /// Closes the row, again and again while the database is away for a moment.
-    async fn close(&self, fence: Fence, closing: &Closing, ending: &Ending) -> Result<(), Error> {
-        if let Ending::Store(error @ store::Error::Superseded(_)) = ending {
-            warn!(run.id = %fence.run, error = error as &dyn std::error::Error, "run {} is in other hands", fence.run);
-        }
+    async fn close(&self, fence: Fence, closing: &Closing) -> Result<(), store::Error> {
+        // The same instant each time: that a try was stored whose answer was lost is told by it.
+        let now = clock::now();
         let mut attempt = 1;
         loop {
-            let closed = self.store.close_run(fence, closing, clock::now());
+            let closed = self.store.close_run(fence, closing, now);
             let failure = match tokio::time::timeout(CLOSING_PATIENCE, closed).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error @ store::Error::Superseded(_))) => return Err(error.into()),
-                Ok(Err(error)) => error,
+                Ok(Err(error)) if !matches!(error, store::Error::Superseded(_)) => error,
+                Ok(closed) => return closed,
                 Err(_) => store::Error::Silent(CLOSING_PATIENCE),
             };
             if attempt == CLOSING_ATTEMPTS {
-                error!(run.id = %fence.run, error = &failure as &dyn std::error::Error,
-                    "run {} could not be closed; the next holder of the lock puts its row right", fence.run);
-                return Err(failure.into());
+                return Err(failure);
             }
             attempt += 1;
             tokio::time::sleep(CLOSING_PAUSE).await;
         }
+    }
+}
+
+/// Waits until the grace period is over and the last words were long enough.
+async fn too_late(grace: &Grace<'_>) {
+    tokio::join!(grace.over(), tokio::time::sleep(LAST_WORDS));
+}
+
+fn tell_unclosed(run: RunId, error: &store::Error) {
+    let cause = error as &dyn std::error::Error;
+    if matches!(error, store::Error::Superseded(_)) {
+        warn!(run.id = %run, error = cause, "run {run} is in other hands");
+    } else {
+        error!(run.id = %run, error = cause, "run {run} could not be closed; the next holder of the lock puts its row right");
     }
 }
 

@@ -16,14 +16,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock;
-use crate::domain::run::{Scope, Status};
+use crate::domain::run::{RunRecord, Scope, Status};
 use crate::domain::schedule::Schedule;
 use crate::runner::{self, Assignment, Runner};
-use crate::store::{self, DaemonId};
-use decide::{Decision, Windows, decide, retry_at_start};
+use crate::store::{self, DaemonId, RunLock};
+use decide::{Decision, Windows, ahead_of_time, decide, retry_at_start};
 
 /// How often a daemon stamps its row.
 const STAMP: Duration = Duration::from_secs(30);
+
+/// How long a daemon that stops waits for its row to be removed.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// When runs are due, and who runs them.
 #[derive(Debug)]
@@ -61,10 +64,11 @@ impl Scheduler {
         if let Err(error) = cron.shutdown().await {
             warn!(error = &error as &dyn std::error::Error, "the cron job did not stop");
         }
-        if let Some(daemon) = daemon.get()
-            && let Err(error) = self.runner.store.deregister_daemon(daemon).await
-        {
-            warn!(error = &error as &dyn std::error::Error, "the daemon's row stays behind");
+        if let Some(daemon) = daemon.get() {
+            let leaving = tokio::time::timeout(FAREWELL, self.runner.store.deregister_daemon(daemon)).await;
+            if let Err(error) = leaving.unwrap_or(Err(store::Error::Silent(FAREWELL))) {
+                warn!(error = &error as &dyn std::error::Error, "the daemon's row stays behind");
+            }
         }
         Ok(())
     }
@@ -100,36 +104,56 @@ impl Scheduler {
 
     /// Decides and acts until there is nothing to do, or another process holds the lock.
     async fn see_to_what_is_due(&self, mut is_start: bool, stop: &CancellationToken) -> Result<(), store::Error> {
-        while !stop.is_cancelled() {
-            if self.decide(is_start).await? == Decision::Wait {
-                debug!("nothing is due");
-                return Ok(());
-            }
-            let Some(mut lock) = self.runner.store.try_lock().await? else { return Ok(()) };
-            // Under the lock nobody else works: what still says so is dead, and history stands still.
-            self.runner.store.bury_dead_runs(clock::now()).await?;
-            let decision = self.decide(is_start).await?;
+        loop {
+            let claimed = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                claimed = self.claim(is_start) => claimed?,
+            };
+            let Some((decision, mut lock)) = claimed else { return Ok(()) };
             is_start = false;
             let acted = self.act(decision, &mut lock, stop).await;
             lock.release().await;
             acted?;
         }
-        Ok(())
     }
 
-    async fn decide(&self, is_start: bool) -> Result<Decision, store::Error> {
-        let now = clock::now();
+    /// What is to be done, and the lock to do it under; `None` where nothing is, or another process holds the lock.
+    async fn claim(&self, is_start: bool) -> Result<Option<(Decision, RunLock)>, store::Error> {
         let history = self.runner.store.run_records().await?;
-        let retried = if is_start { retry_at_start(now, &history, self.windows) } else { None };
-        Ok(retried.map_or_else(|| decide(now, &self.schedule, &history, self.windows), Decision::Resume))
+        // A run of any kind that says it is running may be dead: only its lock tells.
+        let says_running = history.iter().any(|run| run.status == Status::Running);
+        if !says_running && self.decide(&history, is_start).await? == Decision::Wait {
+            debug!("nothing is due");
+            return Ok(None);
+        }
+        let Some(lock) = self.runner.store.try_lock().await? else { return Ok(None) };
+        // Under the lock nobody else works: what still says so is dead, and history stands still.
+        self.runner.store.bury_dead_runs(clock::now()).await?;
+        let decision = self.decide(&self.runner.store.run_records().await?, is_start).await?;
+        if decision == Decision::Wait {
+            lock.release().await;
+            return Ok(None);
+        }
+        Ok(Some((decision, lock)))
     }
 
-    async fn act(
-        &self,
-        decision: Decision,
-        lock: &mut store::RunLock,
-        stop: &CancellationToken,
-    ) -> Result<(), store::Error> {
+    async fn decide(&self, history: &[RunRecord], is_start: bool) -> Result<Decision, store::Error> {
+        let now = clock::now();
+        let mut early = ahead_of_time(now, history, self.windows);
+        if early.is_some() {
+            // Before history is corrected, another clock is heard: it may be ours that is wrong.
+            early = ahead_of_time(now.max(self.runner.store.clock().await?), history, self.windows);
+        }
+        let retried = if is_start { retry_at_start(now, history, self.windows) } else { None };
+        Ok(match (early, retried) {
+            (Some(run), _) => Decision::Untie(run),
+            (None, Some(run)) => Decision::Resume(run),
+            (None, None) => decide(now, &self.schedule, history, self.windows),
+        })
+    }
+
+    async fn act(&self, decision: Decision, lock: &mut RunLock, stop: &CancellationToken) -> Result<(), store::Error> {
         let store = &self.runner.store;
         let assignment = match decision {
             Decision::Wait => return Ok(()),
@@ -140,6 +164,10 @@ impl Scheduler {
             Decision::GiveUp(run, reason) => {
                 warn!(run.id = %run, "run {run} is given up: {reason}");
                 return store.give_up_run(run, &reason, clock::now()).await;
+            }
+            Decision::Untie(run) => {
+                warn!(run.id = %run, "run {run} loses its tick, which is judged anew: the clock was ahead");
+                return store.untie_run(run).await;
             }
             Decision::Resume(run) => Assignment::Resume(run),
             Decision::Start { tick, trigger } => {

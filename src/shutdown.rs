@@ -1,13 +1,15 @@
 //! SIGTERM and SIGINT: the first asks to stop, the second ends the process.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook_tokio::Signals;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -36,4 +38,50 @@ pub fn on_signal(stop: CancellationToken) -> io::Result<impl Future<Output = ()>
         }
         std::future::pending::<()>().await;
     })
+}
+
+/// The time that the last requests and writes may take after the stop token has fired.
+#[derive(Debug)]
+pub struct Grace<'a> {
+    stop: &'a CancellationToken,
+    period: Duration,
+    since: OnceLock<Instant>,
+}
+
+impl<'a> Grace<'a> {
+    /// Counts from the moment at which `stop` fires.
+    #[must_use]
+    pub fn new(stop: &'a CancellationToken, period: Duration) -> Self {
+        Self { stop, period, since: OnceLock::new() }
+    }
+
+    /// The stop token.
+    #[must_use]
+    pub fn stop(&self) -> &CancellationToken {
+        self.stop
+    }
+
+    /// Waits until the period is over; without a stop, for ever.
+    pub async fn over(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep_until(*self.since.get_or_init(Instant::now) + self.period).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_grace_period_counts_from_the_signal_however_often_it_is_waited_for() {
+        let stop = CancellationToken::new();
+        let grace = Grace::new(&stop, Duration::from_secs(30));
+        stop.cancel();
+        let start = Instant::now();
+
+        tokio::time::timeout(Duration::from_secs(20), grace.over()).await.unwrap_err();
+        grace.over().await;
+
+        assert_eq!(start.elapsed().as_secs(), 30);
+    }
 }

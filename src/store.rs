@@ -78,6 +78,12 @@ pub enum Error {
     /// The database was migrated by a newer version.
     #[error("the database has migration {0}, which this version does not know; install the newer version again")]
     NewerSchema(i64),
+    /// The database was migrated by something that was never released.
+    #[error(
+        "migration {0} of the database is not the one of this version: a build that was never released has made its \
+         tables; use another database, or drop the schema sanggwond with all that is in it"
+    )]
+    ForeignSchema(i64),
     /// The run was taken over by somebody else, or closed.
     #[error("run {0} is no longer ours: another process has taken it over")]
     Superseded(RunId),
@@ -90,7 +96,9 @@ impl Error {
         match self {
             Self::Unreachable { cause, .. } | Self::Statement(cause) | Self::Migration(cause) => cause.may_pass(),
             Self::Silent(_) => true,
-            Self::Url | Self::Unknown { .. } | Self::NewerSchema(_) | Self::Superseded(_) => false,
+            Self::Url | Self::Unknown { .. } | Self::NewerSchema(_) | Self::ForeignSchema(_) | Self::Superseded(_) => {
+                false
+            }
         }
     }
 }

@@ -66,7 +66,9 @@ impl Allowance for Reserve<'_> {
             let reserved = self.store.reserve_requests(today, RESERVE, quotas).await;
             left.requests = reserved.map_err(|error| Error::Allowance(describe(&error)))?;
         }
-        let spent = || Error::QuotaSpent(format!("{} requests were sent on {today} in Seoul", self.daily_quota));
+        let (day, month) = (self.daily_quota, quota::MONTHLY);
+        let spent =
+            || Error::AllowanceSpent(format!("{today} in Seoul has had its {day} requests, or its month {month}"));
         left.requests = left.requests.checked_sub(1).ok_or_else(spent)?;
         Ok(())
     }

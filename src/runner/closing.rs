@@ -46,7 +46,9 @@ pub(super) fn of(ending: &Ending, counts: Option<&Counts>, now: DateTime<Utc>) -
         Ending::Crawled(End::Cut(error)) => match error {
             // Somebody has to mend the key; a restart says that it is mended.
             kakao::Error::KeyRefused(_) => Closing { resume_at: Some(now), ..failed(error.to_string()) },
-            kakao::Error::QuotaSpent(_) => interrupted(error.to_string(), quota::next_day(now)),
+            kakao::Error::QuotaSpent(_) | kakao::Error::AllowanceSpent(_) => {
+                interrupted(error.to_string(), quota::next_day(now))
+            }
             kakao::Error::Away { .. } => interrupted(error.to_string(), now + AWAY_PAUSE),
             kakao::Error::Cell(_) | kakao::Error::Stopped | kakao::Error::Allowance(_) => {
                 interrupted(error.to_string(), now)

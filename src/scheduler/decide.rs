@@ -13,6 +13,10 @@ const ON_TIME: TimeDelta = TimeDelta::seconds(60);
 /// How many ticks that nobody recorded are looked back for.
 const LOOK_BACK: usize = 10;
 
+/// Clocks of machines that share a database differ by less than this, and no run waits for longer than until the next
+/// midnight: an instant that lies further ahead was written by a clock that was ahead.
+const AHEAD: TimeDelta = TimeDelta::days(1);
+
 /// The settings of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
@@ -45,6 +49,8 @@ pub enum Decision {
         /// Why.
         reason: String,
     },
+    /// Take its tick from a run that a clock ahead of its time has started.
+    Untie(RunId),
     /// Nothing, until the next tick or the next look.
     Wait,
 }
@@ -62,7 +68,7 @@ pub fn decide(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord], wi
             return Decision::GiveUp(run.id, format!("unfinished when its resume window of {window} was over"));
         }
         // A run in other hands is tried, too: its lock tells whether they are alive.
-        if run.status == Status::Running || run.resume_at.is_none_or(|at| at <= now) {
+        if run.status == Status::Running || run.resume_at.is_none_or(|at| at <= now || at - now > AHEAD) {
             return Decision::Resume(run.id);
         }
     }
@@ -82,6 +88,15 @@ pub fn retry_at_start(now: DateTime<Utc>, history: &[RunRecord], windows: Window
     let is_refused = latest.status == Status::Failed && latest.resume_at.is_some();
     let is_open = now - anchor(latest) <= span(windows.resume);
     (windows.is_enabled && is_refused && is_open).then_some(latest.id)
+}
+
+/// The run that holds a tick and was started, or recorded as skipped, by a clock that was far ahead: the tick is to be
+/// judged anew by the right one. Where all of history lies ahead, it is rather this clock that is behind.
+#[must_use]
+pub fn ahead_of_time(now: DateTime<Utc>, history: &[RunRecord], windows: Windows) -> Option<RunId> {
+    let is_plausible = windows.is_enabled && history.iter().any(|run| run.started_at <= now);
+    let is_early = |run: &&RunRecord| run.scheduled_for.is_some() && run.started_at - now > AHEAD;
+    history.iter().filter(|_| is_plausible).find(is_early).map(|run| run.id)
 }
 
 /// A tick that is due and has no row.

@@ -67,7 +67,8 @@ impl Store {
         }
     }
 
-    /// Closes a run that is ours, and counts the places it has seen.
+    /// Closes a run that is ours, and counts the places it has seen. With the same instant it can be repeated where the
+    /// answer was lost.
     ///
     /// # Errors
     /// When the run is no longer ours or the database fails.
@@ -76,7 +77,8 @@ impl Store {
         let done = sqlx::query!(
             "update crawl_run set status = $3, reason = $4, resume_at = $5, heartbeat_at = $6, finished_at = $7,
                  places_seen = (select count(distinct place_id) from place_keyword where last_seen_run = $1)
-             where crawl_run_id = $1 and status = 'running' and resumed_count = $2",
+             where crawl_run_id = $1 and resumed_count = $2
+             and (status = 'running' or (status = $3 and heartbeat_at = $6))",
             fence.run.0,
             fence.resumed_count,
             closing.status.as_str(),
@@ -126,6 +128,23 @@ impl Store {
             run.0,
             reason,
             now
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Takes its tick from a run that was started, or recorded as skipped, while the clock was ahead.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn untie_run(&self, run: RunId) -> Result<(), Error> {
+        sqlx::query!(
+            "update crawl_run set scheduled_for = null,
+                 reason = concat_ws('; ', reason, 'the clock was ahead: the tick at ' ||
+                     to_char(scheduled_for at time zone 'Asia/Seoul', 'YYYY-MM-DD HH24:MI:SS') || ' in Seoul is judged anew')
+             where crawl_run_id = $1",
+            run.0
         )
         .execute(&self.pool)
         .await?;

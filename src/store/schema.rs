@@ -1,7 +1,7 @@
 //! Migrations: what the database has, and bringing it up to date.
 
 use sqlx::Executor;
-use sqlx::migrate::{Migrate, Migrator};
+use sqlx::migrate::{Migrate, Migration, Migrator};
 
 use super::{Error, RunLock, Store};
 
@@ -20,7 +20,7 @@ impl Store {
     /// Compares the migrations of the database with those of this version; sends no DDL.
     ///
     /// # Errors
-    /// When the database is newer than this version, or fails.
+    /// When the database is newer than this version or was made by a build that was never released, or fails.
     pub async fn schema_state(&self) -> Result<SchemaState, Error> {
         let mut connection = self.pool.acquire().await?;
         let applied = match connection.list_applied_migrations(&MIGRATIONS.table_name).await {
@@ -30,6 +30,12 @@ impl Store {
         };
         if let Some(newer) = applied.iter().find(|applied| !MIGRATIONS.version_exists(applied.version)) {
             return Err(Error::NewerSchema(newer.version));
+        }
+        let is_other = |migration: &&Migration| {
+            applied.iter().any(|applied| applied.version == migration.version && applied.checksum != migration.checksum)
+        };
+        if let Some(other) = MIGRATIONS.iter().find(is_other) {
+            return Err(Error::ForeignSchema(other.version));
         }
         let is_missing = |version| applied.iter().all(|applied| applied.version != version);
         match MIGRATIONS.iter().filter(|migration| is_missing(migration.version)).count() {

@@ -192,6 +192,21 @@ async fn a_database_of_a_newer_version_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_database_of_a_build_that_was_never_released_is_left_alone() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    stage.execute("update _sqlx_migrations set checksum = 'other' where version = 3").await;
+
+    let finished = stage.program(&["crawl"]).finish().await.expect_code(1);
+
+    assert!(
+        finished.stderr.contains("migration 3 of the database is not the one of this version"),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[tokio::test]
 async fn demo_needs_no_key_and_uses_a_database_of_its_own() {
     let stage = Stage::small().await;
 

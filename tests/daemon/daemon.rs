@@ -135,6 +135,27 @@ async fn the_grace_period_ends_a_run_whose_answers_do_not_come() {
 }
 
 #[tokio::test]
+async fn any_number_of_runs_by_hand_hides_no_tick() {
+    let stage = Stage::small().await;
+    let mut daemon = stage.program(&[]).start();
+    daemon.says("run 1 ended as succeeded").await;
+    stop(daemon).await;
+    stage
+        .execute(
+            "insert into crawl_run (trigger, status, coverage, started_at, heartbeat_at, finished_at, version, host)
+             select 'manual', 'succeeded', 'station', now(), now(), now(), '0', 'here' from generate_series(1, 150)",
+        )
+        .await;
+
+    let idle = stage.program(&[]).set("SANGGWOND_LOG__FILTER", "info,sanggwond::scheduler=debug");
+    let mut daemon = idle.start();
+    daemon.says("nothing is due").await;
+    stop(daemon).await;
+
+    assert_eq!(stage.value::<i64>("select count(*) from crawl_run").await, 151);
+}
+
+#[tokio::test]
 async fn daily_files_are_written_where_a_folder_is_named() {
     let stage = Stage::small().await;
     let logs = stage.folder.path().join("logs");

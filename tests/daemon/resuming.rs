@@ -107,6 +107,115 @@ async fn a_run_goes_on_with_its_own_settings() {
 }
 
 #[tokio::test]
+async fn a_part_with_another_radius_meanwhile_leaves_no_listing_of_either_radius_behind() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    let listings = "select format('%s %s %s %s', station_id, keyword_id, place_id, distance_m) from listing order by 1";
+    let (whole, near) = (stage.texts(listings).await, || ("SANGGWOND_CRAWL__RADIUS_M", "100"));
+    stage.standin.hold();
+    let running = stage.program(&["crawl"]).start();
+    stage.standin.reached(stage.standin.requests() + 5).await;
+    running.signal(Signal::SIGKILL);
+    running.finish().await;
+    stage.standin.release();
+
+    let part = || stage.program(&["crawl", "--station", "서울역"]).set(near().0, near().1);
+    part().finish().await.expect_code(0);
+    let few = stage.texts(listings).await;
+    stage.crawl().await;
+    assert_eq!(status(&stage).await, "succeeded");
+    assert_eq!(stage.texts(listings).await, whole, "the run that went on lists with its own radius");
+    part().finish().await.expect_code(0);
+
+    assert!(few.len() < whole.len());
+    assert_eq!(stage.texts(listings).await, few, "the next part lists with its own again");
+}
+
+#[tokio::test]
+async fn a_signal_during_a_write_waits_for_it() {
+    let stage = Stage::small().await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+    let mut blocker = stage.pool().begin().await.unwrap();
+    sqlx::query("lock table place in share mode").execute(&mut *blocker).await.unwrap();
+    let mut running = stage.program(&["crawl"]).start();
+    stage.blocked_by_a_lock().await;
+
+    running.signal(Signal::SIGTERM);
+    running.says("SIGTERM received").await;
+    blocker.rollback().await.unwrap();
+    let finished = running.finish().await;
+
+    let (code, status) = (finished.status.code(), status(&stage).await);
+    // All requests may have been answered before the write.
+    assert!(
+        matches!((code, status.as_str()), (Some(4), "interrupted: stopped by a signal") | (Some(0), "succeeded")),
+        "{code:?} {status}"
+    );
+    assert!(stage.value::<bool>("select cells_done > 0 from crawl_run").await, "what was read is written");
+}
+
+#[tokio::test]
+async fn a_panic_closes_the_run_as_failed_with_its_message_and_the_daemon_goes_on() {
+    let stage = Stage::small().await;
+    stage.standin.hold();
+    let running = stage.program(&["crawl"]).start();
+    stage.standin.reached(5).await;
+    running.signal(Signal::SIGKILL);
+    running.finish().await;
+    stage.standin.release();
+    // A count that no run can reach: the next failure overflows it, which a debug build takes for a bug.
+    stage.execute("update crawl_cell set chances = 32767").await;
+    let refused = ["카페", "공원"].map(|keyword| (keyword.to_owned(), Fault::Status(400, false)));
+    stage.standin.set(Switches { faults_for: refused.into(), ..Switches::default() });
+
+    let mut daemon = stage.program(&[]).set("SANGGWOND_SCHEDULE__HEARTBEAT", "100ms").start();
+    daemon.says("run 1 ended as failed").await;
+    stage.standin.set(Switches::default());
+    daemon.says("run 2 ended as succeeded").await;
+    terminate(daemon).await.expect_code(0);
+
+    let rows = stage.texts("select concat_ws(': ', status, reason) from crawl_run order by crawl_run_id").await;
+    assert_eq!(rows, ["failed: a bug: attempt to add with overflow", "succeeded"]);
+}
+
+#[tokio::test]
+async fn a_dead_part_is_not_called_running_for_ever_and_is_resumed_by_hand_only() {
+    let stage = Stage::small().await;
+    stage.standin.hold();
+    let part = stage.program(&["crawl", "--station", "신촌"]).start();
+    stage.standin.reached(4).await;
+    part.signal(Signal::SIGKILL);
+    part.finish().await;
+    stage.standin.release();
+    assert_eq!(status(&stage).await, "running");
+
+    let idle = stage
+        .program(&[])
+        .set("SANGGWOND_SCHEDULE__ENABLED", "false")
+        .set("SANGGWOND_SCHEDULE__HEARTBEAT", "100ms")
+        .set("SANGGWOND_LOG__FILTER", "info,sanggwond::scheduler=debug");
+    let mut daemon = idle.start();
+    daemon.says_times("nothing is due", 2).await;
+    terminate(daemon).await.expect_code(0);
+
+    assert!(status(&stage).await.starts_with("interrupted: its process ended without a word"));
+    stage.crawl().await;
+    assert_eq!(status(&stage).await, "succeeded");
+    assert_eq!(stage.value::<i64>("select count(*) from crawl_run").await, 1);
+}
+
+#[tokio::test]
+async fn the_last_requests_of_a_day_are_used() {
+    let stage = Stage::small().await;
+
+    let last = stage.program(&["crawl"]).set("SANGGWOND_KAKAO__DAILY_QUOTA", "5");
+    last.set("SANGGWOND_KAKAO__MAX_IN_FLIGHT", "1").finish().await.expect_code(4);
+
+    assert_eq!(stage.standin.requests(), 5, "all six cells were open, and five had a request granted");
+    assert_eq!(stage.value::<i32>("select requests from api_usage").await, 5);
+}
+
+#[tokio::test]
 async fn a_refused_key_is_tried_again_by_the_next_daemon() {
     let stage = Stage::small().await;
     stage.standin.set(Switches { api_key: Some("another".to_owned()), ..Switches::default() });

@@ -54,7 +54,7 @@ impl Drop for Database {
 }
 
 /// Sends a statement to the server's own database.
-pub(super) async fn run(sql: &str) {
+pub(crate) async fn run(sql: &str) {
     let mut connection = PgConnection::connect_with(&server().await.options).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();

@@ -119,6 +119,16 @@ impl Stage {
         database::run(&format!("alter database {database} set default_transaction_read_only = {is_read_only}")).await;
     }
 
+    /// Waits until the program waits for a lock in the database.
+    pub(crate) async fn blocked_by_a_lock(&self) {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database()
+             and application_name = 'sanggwond' and wait_event_type = 'Lock'";
+        while self.value::<i64>(waiting).await == 0 {
+            // The server gives no sign when a session begins to wait.
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// Ends all connections to the database but the test's own.
     pub(crate) async fn hang_up(&self) {
         self.value::<i64>(

@@ -88,6 +88,11 @@ impl Server {
     pub(crate) fn url(&self, database: &str) -> String {
         self.options.clone().database(database).to_url_lossy().to_string()
     }
+
+    /// The URL of a database of this server for a role without a password.
+    pub(crate) fn url_as(&self, role: &str, database: &str) -> String {
+        self.options.clone().username(role).database(database).to_url_lossy().to_string()
+    }
 }
 
 /// A folder that the account of a server may enter, so not within the clone.

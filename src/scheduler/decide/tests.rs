@@ -217,6 +217,34 @@ fn a_clock_that_went_back_repeats_nothing() {
 }
 
 #[test]
+fn a_tick_that_was_served_while_the_clock_was_weeks_ahead_is_served_when_it_comes() {
+    let ahead = [served(3, weeks_before(-2)), served(2, weeks_before(-1)), served(1, weeks_before(1))];
+    let early = |now, history: &[RunRecord]| ahead_of_time(now, history, windows());
+
+    assert_eq!(early(after_tick(5), &ahead), Some(RunId(3)), "the clock is right again");
+    assert_eq!(early(after_tick(5), &ahead[1..]), Some(RunId(2)));
+    assert_eq!(weekly(after_tick(5), &ahead[2..]), start(Trigger::Schedule));
+    assert_eq!(early(weeks_before(-1) - TimeDelta::hours(23), &ahead[1..]), None, "clocks differ a little");
+    let skipped_now = RunRecord { started_at: weeks_before(-2), ..served(2, utc(TICK)) };
+    assert_eq!(
+        early(after_tick(5), &[skipped_now, served(1, weeks_before(1))]),
+        Some(RunId(2)),
+        "due, and judged too late"
+    );
+    assert_eq!(early(weeks_before(2), &ahead), None, "all of history lies ahead: this clock is wrong");
+    let disabled = Windows { is_enabled: false, ..windows() };
+    assert_eq!(ahead_of_time(after_tick(5), &ahead, disabled), None);
+}
+
+#[test]
+fn a_wait_that_a_clock_ahead_has_written_is_not_waited_for() {
+    let waiting = |at| [RunRecord { resume_at: Some(at), ..unfinished(7, utc(TICK)) }];
+
+    assert_eq!(weekly(after_tick(5), &waiting(after_tick(24 * 3600))), Decision::Wait);
+    assert_eq!(weekly(after_tick(5), &waiting(weeks_before(-2))), Decision::Resume(RunId(7)));
+}
+
+#[test]
 fn a_clock_that_jumped_forward_serves_the_tick_it_passed() {
     let history = [served(1, weeks_before(1))];
 

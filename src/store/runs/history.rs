@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::domain::run::{RunId, RunRecord};
 use crate::store::{Error, Store};
 
-/// How many runs the scheduler looks back.
+/// How many runs, and how many ticks, the scheduler looks back.
 const LOOK_BACK: i64 = 100;
 
 /// A row of the view `run_history`.
@@ -34,7 +34,8 @@ pub struct HistoryRow {
 }
 
 impl Store {
-    /// What the scheduler must know: unfinished runs and the latest others, newest first.
+    /// What the scheduler must know, newest first: unfinished runs, the latest others, and the latest that hold a tick,
+    /// however many were started by hand since.
     ///
     /// # Errors
     /// When the database fails.
@@ -45,6 +46,7 @@ impl Store {
              from crawl_run
              where status in ('running', 'interrupted')
              or crawl_run_id in (select crawl_run_id from crawl_run order by crawl_run_id desc limit $1)
+             or scheduled_for in (select scheduled_for from crawl_run order by scheduled_for desc nulls last limit $1)
              order by crawl_run_id desc"#,
             LOOK_BACK
         )
@@ -66,6 +68,14 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// The database's own clock: a second opinion on ours, and never what is stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn clock(&self) -> Result<DateTime<Utc>, Error> {
+        Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "clock!""#).fetch_one(&self.pool).await?)
     }
 
     /// The newest rows of `run_history`.

@@ -9,7 +9,7 @@ const KEPT_LEDGERS: i64 = 8;
 
 impl Store {
     /// Removes the cells of all but the newest full runs, and the rows of all but the newest `keep_runs` runs. What is
-    /// unfinished stays.
+    /// unfinished stays, and so do the ticks that the scheduler looks back for.
     ///
     /// # Errors
     /// When the database fails.
@@ -27,6 +27,8 @@ impl Store {
         .await?;
         sqlx::query!(
             "delete from crawl_run where status not in ('running', 'interrupted')
+             and (scheduled_for is null or scheduled_for <> all (
+                 select scheduled_for from crawl_run where scheduled_for is not null order by scheduled_for desc limit 10))
              and crawl_run_id < (select crawl_run_id from crawl_run order by crawl_run_id desc offset $1::bigint - 1 limit 1)",
             i64::from(keep_runs.get())
         )

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::domain::geo::LatLng;
 use crate::domain::keyword::{Keyword, KeywordId};
@@ -65,14 +65,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         let shift = ground::sync_stations(&mut transaction, stations, now).await?;
         let has_other_keywords = ground::sync_keywords(&mut transaction, keywords, now).await?;
-        let last_radius_m = sqlx::query_scalar!(
-            r#"select (settings ->> 'radius_m')::int as radius_m from crawl_run
-             where settings ? 'radius_m' order by crawl_run_id desc limit 1"#
-        )
-        .fetch_optional(&mut *transaction)
-        .await?
-        .flatten();
-        let has_other_radius = last_radius_m != i32::try_from(radius_m).ok();
+        let has_other_radius = listed_radius_m(&mut transaction).await? != i32::try_from(radius_m).ok();
         let mut stations = ground::stations(&mut transaction).await?;
         stations.retain(|station| !station.is_retired);
         if shift.has_new || !shift.stale.is_empty() || has_other_keywords || has_other_radius {
@@ -84,25 +77,36 @@ impl Store {
         Ok(Opening { transaction, stations, keywords })
     }
 
-    /// Takes up an unfinished run; whoever held it before writes nothing more.
+    /// Takes up an unfinished run; whoever held it before writes nothing more. Where another radius was crawled meanwhile,
+    /// known places are listed anew with the run's own.
     ///
     /// # Errors
     /// When the run is finished ([`Error::Superseded`]) or the database fails.
     pub async fn resume_run(&self, run: RunId, host: &str, now: DateTime<Utc>) -> Result<Fence, Error> {
-        let resumed_count = sqlx::query_scalar!(
+        let mut transaction = self.pool.begin().await?;
+        let listed_radius_m = listed_radius_m(&mut transaction).await?;
+        let resumed = sqlx::query!(
             "update crawl_run set status = 'running', reason = null, resume_at = null, finished_at = null,
                  heartbeat_at = $2, resumed_count = resumed_count + 1, stalled_count = stalled_count + 1, version = $3,
                  host = $4
-             where crawl_run_id = $1 and status in ('interrupted', 'failed') returning resumed_count",
+             where crawl_run_id = $1 and status in ('interrupted', 'failed')
+             returning resumed_count, (settings ->> 'radius_m')::int as radius_m",
             run.0,
             now,
             env!("CARGO_PKG_VERSION"),
             host
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *transaction)
         .await?
         .ok_or(Error::Superseded(run))?;
-        Ok(Fence { run, resumed_count })
+        if let Some(radius_m) = resumed.radius_m.filter(|_| resumed.radius_m != listed_radius_m) {
+            let mut stations = ground::stations(&mut transaction).await?;
+            stations.retain(|station| !station.is_retired);
+            let map = StationMap::new(positions(&stations), radius_m.unsigned_abs());
+            places::relist(&mut transaction, &map, &[]).await?;
+        }
+        transaction.commit().await?;
+        Ok(Fence { run, resumed_count: resumed.resumed_count })
     }
 
     /// All stored stations and keywords, and the settings of a run.
@@ -161,6 +165,17 @@ impl Opening {
         self.transaction.commit().await?;
         Ok(Fence { run: RunId(id), resumed_count: 0 })
     }
+}
+
+/// The radius with which places are listed: that of the run which was last worked on.
+async fn listed_radius_m(connection: &mut PgConnection) -> Result<Option<i32>, Error> {
+    let radius_m = sqlx::query_scalar!(
+        "select (settings ->> 'radius_m')::int as radius_m from crawl_run where settings ? 'radius_m'
+         order by heartbeat_at desc, crawl_run_id desc limit 1"
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(radius_m.flatten())
 }
 
 fn positions(stations: &[StoredStation]) -> Vec<(StationId, LatLng)> {
