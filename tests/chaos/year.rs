@@ -20,6 +20,8 @@ enum Week {
     OnTime,
     DaysLate,
     BackAndForth,
+    /// The clock is three weeks ahead, and put right before the tick.
+    Ahead,
     Suspended,
     Terminated,
     Killed,
@@ -30,11 +32,12 @@ enum Week {
     DeadTooLong,
 }
 
-const WEEKS: [Week; 9] = [
+const WEEKS: [Week; 10] = [
     Week::OnTime,
     Week::Missed,
     Week::DaysLate,
     Week::BackAndForth,
+    Week::Ahead,
     Week::KilledInTheRun,
     Week::Suspended,
     Week::DeadTooLong,
@@ -50,6 +53,8 @@ const GIVEN_UP: &str = "failed: unfinished when its resume window of 3days was o
 struct Calendar {
     next: DateTime<Utc>,
     rows: BTreeMap<String, &'static str>,
+    /// Rows whose tick was not due.
+    untied: i64,
 }
 
 impl Calendar {
@@ -71,7 +76,7 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     let row = format!("{},수도권,{},{},1호선\n", stations[0].name, position.latitude(), position.longitude());
     let stage = Stage::new(World::generate(&Recipe { seed: 3, week: 0, places: 40 }, &stations), &row).await;
     let mut chance = Chance::new(plan.seed + 8);
-    let mut calendar = Calendar { next: "2027-01-03T18:00:00Z".parse().unwrap(), rows: BTreeMap::new() };
+    let mut calendar = Calendar { next: "2027-01-03T18:00:00Z".parse().unwrap(), rows: BTreeMap::new(), untied: 0 };
     // A new installation crawls at once.
     let first = calendar.tick(RUN);
     let mut daemon = Daemon::start(&stage, first + TimeDelta::hours(5));
@@ -87,16 +92,20 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     daemon.stop().await;
 
     let rows = "select format('%s|%s', to_char(scheduled_for at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
-        status || coalesce(': ' || reason, '')) from crawl_run order by scheduled_for";
+        status || coalesce(': ' || reason, '')) from crawl_run where scheduled_for is not null order by scheduled_for";
     let stored = stage.texts(rows).await;
     let expected: Vec<String> = calendar.rows.iter().map(|(tick, row)| format!("{tick}|{row}")).collect();
     let wrong: Vec<_> = stored.iter().filter(|row| !expected.contains(row)).collect();
     findings
         .check(stored == expected, || format!("{} rows for {} ticks, wrong {wrong:#?}", stored.len(), expected.len()));
+    let untied: i64 = stage
+        .value("select count(*) from crawl_run where scheduled_for is null and reason ~ 'the clock was ahead'")
+        .await;
+    findings.check(untied == calendar.untied, || format!("{untied} rows of ticks that were not due"));
     check_runs(&stage, findings).await;
     let count = |words: &str| stored.iter().filter(|row| row.contains(words)).count();
     findings.note(format!(
-        "{} Mondays: {} run, {} skipped, {} given up",
+        "{} Mondays: {} run, {} skipped, {} given up; {untied} rows of a clock that was ahead",
         stored.len(),
         count("|succeeded"),
         count("|skipped"),
@@ -121,11 +130,20 @@ async fn live<'a>(week: Week, mut daemon: Daemon<'a>, calendar: &mut Calendar, c
             let tick = calendar.tick(RUN);
             daemon.step(tick + moment);
             daemon.runs().await;
-            daemon.step(tick - hours);
+            daemon.step(tick - hours / 6);
             daemon.idles().await;
             daemon.step(tick + hours);
             daemon.idles().await;
             return daemon;
+        }
+        Week::Ahead => {
+            let tick = calendar.tick(RUN);
+            daemon.step(tick + TimeDelta::weeks(2) + hours);
+            daemon.runs().await;
+            calendar.untied += 3;
+            daemon.step(tick - TimeDelta::hours(1));
+            daemon.idles().await;
+            daemon.step(tick + moment);
         }
         Week::Missed => {
             calendar.tick(SKIPPED);
