@@ -2,10 +2,13 @@
 //!
 //! Fetching and writing are two futures joined by a bounded channel, so neither stands still for the other. The ledger in
 //! the database decides what is to do: a pass works on all pending cells, and passes follow until none is pending. The
-//! cells of a second pass are those that failed once.
+//! cells of a further pass are the pieces of those that were split, and those that failed once.
 
 pub mod allowance;
 mod cell;
+pub mod cover;
+mod coverage;
+pub mod known;
 pub mod plan;
 pub mod progress;
 mod writer;
@@ -25,6 +28,8 @@ use crate::domain::keyword::{Keyword, KeywordId};
 use crate::domain::station::{StationId, StationMap};
 use crate::kakao::{self, Allowance, Client};
 use crate::store::{self, Fence, Store};
+use cover::Circles;
+use known::Known;
 use progress::Progress;
 
 /// Cells that may be open at a time, most of them in their page delay.
@@ -45,6 +50,12 @@ pub struct Ground {
     pub keywords: BTreeMap<KeywordId, Keyword>,
     /// The live stations, for the listings.
     pub map: StationMap,
+    /// The stations in the scope of the run, and the ground around them.
+    pub covered: Vec<(StationId, LatLng)>,
+    /// That ground, for rectangles.
+    pub circles: Circles,
+    /// Where places are known to be.
+    pub known: Known,
     /// The pause between the pages of a cell.
     pub page_delay: Duration,
 }
@@ -88,6 +99,7 @@ impl<A: Allowance> Crawl<'_, A> {
         loop {
             let cells = self.store.pending_cells(self.fence.run).await?;
             if cells.is_empty() {
+                coverage::record(self).await?;
                 return Ok(End::Finished);
             }
             if stop.is_cancelled() {
@@ -152,7 +164,7 @@ impl Pass {
     fn observe(&self, outcome: &Outcome, error: Option<kakao::Error>) {
         let mut failed_in_a_row = self.failed_in_a_row.borrow_mut();
         match &outcome.ending {
-            Ending::Done { .. } => *failed_in_a_row = 0,
+            Ending::Done { .. } | Ending::Split { .. } => *failed_in_a_row = 0,
             Ending::Failed(why) => {
                 debug!(cell.no = outcome.cell.no.0, error = %why, "cell {} failed: {why}", outcome.cell.no.0);
                 *failed_in_a_row += u32::from(outcome.cell.chances == 0);

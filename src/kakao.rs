@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config;
-use crate::domain::cell::{PAGE_SIZE, Traffic};
-use crate::domain::geo::Circle;
+use crate::domain::cell::{PAGE_SIZE, Sort, Traffic};
+use crate::domain::geo::{Area, Rect};
 use crate::domain::keyword::Keyword;
 use gate::{Gate, Priority};
 use retry::{Attempts, Next};
@@ -39,9 +39,21 @@ pub struct Search<'a> {
     /// What is searched for.
     pub keyword: &'a Keyword,
     /// Where.
-    pub circle: Circle,
+    pub area: Area,
+    /// In which order.
+    pub sort: Sort,
+    /// The only category groups that may answer, separated by commas, instead of the keyword's own.
+    pub groups: Option<&'a str>,
     /// Which page.
     pub page: NonZeroU32,
+}
+
+impl<'a> Search<'a> {
+    /// The first page of a keyword in an area, by relevance.
+    #[must_use]
+    pub fn new(keyword: &'a Keyword, area: Area) -> Self {
+        Self { keyword, area, sort: Sort::Accuracy, groups: None, page: NonZeroU32::MIN }
+    }
 }
 
 /// Why there is no page.
@@ -212,16 +224,31 @@ impl Client {
     }
 
     async fn ask(&self, search: &Search<'_>) -> Answer {
-        let Search { keyword, circle, page } = search;
+        let Search { keyword, area, sort, groups, page } = *search;
         let mut request = self.http.get(&self.endpoint).query(&[
             ("query", keyword.query()),
-            ("x", &circle.center.longitude().to_string()),
-            ("y", &circle.center.latitude().to_string()),
-            ("radius", &circle.radius_m.to_string()),
             ("page", &page.to_string()),
             ("size", &PAGE_SIZE.to_string()),
         ]);
-        if let Some(code) = keyword.category_group_code() {
+        let center = match area {
+            Area::Circle(circle) => {
+                request = request.query(&[("radius", circle.radius_m)]);
+                Some(circle.center)
+            }
+            Area::Rect(rect) => {
+                let Rect { west, south, east, north } = rect;
+                request = request.query(&[("rect", format!("{west},{south},{east},{north}"))]);
+                // It only measures, and only an order by distance needs that.
+                (sort == Sort::Distance).then(|| rect.center())
+            }
+        };
+        if let Some(center) = center {
+            request = request.query(&[("x", center.longitude()), ("y", center.latitude())]);
+        }
+        if sort == Sort::Distance {
+            request = request.query(&[("sort", "distance")]);
+        }
+        if let Some(code) = groups.or(keyword.category_group_code()) {
             request = request.query(&[("category_group_code", code)]);
         }
         let response = match request.send().await {

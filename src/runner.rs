@@ -16,14 +16,16 @@ use tracing::{error, info, warn};
 use crate::clock;
 use crate::config;
 use crate::crawl::allowance::Reserve;
+use crate::crawl::known::Known;
+use crate::crawl::plan::{self, Selection};
 use crate::crawl::progress::Progress;
-use crate::crawl::{Crawl, End, Ground, plan};
+use crate::crawl::{Crawl, End, Ground};
 use crate::domain::keyword::Keyword;
 use crate::domain::run::{Coverage, RunId, Scope, Trigger};
-use crate::domain::station::{Station, StationMap};
+use crate::domain::station::{Station, StationMap, StoredStation};
 use crate::kakao::Client;
 use crate::shutdown::Grace;
-use crate::store::{self, Closing, Counts, Fence, NewRun, RunLock, Store};
+use crate::store::{self, Closing, Counts, Fence, NewRun, RunGround, RunLock, Store};
 use closing::Ending;
 
 /// How often a run shows that it is alive, besides its batches.
@@ -140,16 +142,17 @@ impl Runner {
     ) -> Result<Report, Error> {
         let started = Instant::now();
         let before = self.client.gate().usage();
+        let mut known = None;
         let fence = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Error::Stopped),
-            claimed = self.claim(assignment) => claimed?,
+            claimed = self.claim(assignment, &mut known) => claimed?,
             // Opening takes a while where much is listed anew, and the lock must be kept meanwhile.
             lost = lock.keep() => return Err(lost.into()),
         };
         // From here on there is a row to close.
         let grace = Grace::new(stop, self.settings.grace);
-        let ending = match self.ground(fence.run).await {
+        let ending = match self.ground(fence.run, known).await {
             Ok(ground) => self.work(lock, fence, &ground, &grace).await,
             Err(ending) => ending,
         };
@@ -164,7 +167,8 @@ impl Runner {
         Ok(report)
     }
 
-    async fn claim(&self, assignment: &Assignment) -> Result<Fence, Error> {
+    /// Opens or resumes a run; what is known of the ground stays in `known`, if it had to be looked up.
+    async fn claim(&self, assignment: &Assignment, known: &mut Option<Known>) -> Result<Fence, Error> {
         let now = clock::now();
         let settings = &self.settings;
         let (trigger, scheduled_for, scope) = match assignment {
@@ -175,8 +179,15 @@ impl Runner {
             }
             Assignment::Open { trigger, scheduled_for, scope } => (*trigger, *scheduled_for, scope),
         };
+        if settings.coverage == Coverage::Complete {
+            *known = Some(Known::new(self.store.known_positions().await?));
+        }
         let opening = self.store.open_run(&self.stations, &settings.keywords, settings.radius_m, now).await?;
-        let cells = plan::plan(&opening.stations, &opening.keywords, scope)?;
+        let selection = Selection::new(&opening.stations, &opening.keywords, scope)?;
+        let cells = match known {
+            Some(known) => selection.in_rectangles(settings.radius_m, known),
+            None => selection.around_stations(),
+        };
         let new = NewRun {
             trigger,
             scheduled_for,
@@ -191,17 +202,31 @@ impl Runner {
         Ok(fence)
     }
 
-    async fn ground(&self, run: RunId) -> Result<Ground, Ending> {
-        let (stations, keywords, settings) = self.store.ground_of(run).await.map_err(Ending::Store)?;
+    async fn ground(&self, run: RunId, known: Option<Known>) -> Result<Ground, Ending> {
+        let ground = self.store.ground_of(run).await.map_err(Ending::Store)?;
+        let RunGround { stations, keywords, coverage, scope, settings } = ground;
         let Recorded { radius_m, page_delay } = serde_json::from_value(settings).map_err(Ending::Unreadable)?;
-        let live = stations.iter().filter(|stored| !stored.is_retired);
-        let map = StationMap::new(live.map(|stored| (stored.id, stored.station.position)).collect(), radius_m);
+        let known = match (known, coverage) {
+            (Some(known), _) => known,
+            (None, Coverage::Complete) => Known::new(self.store.known_positions().await.map_err(Ending::Store)?),
+            (None, Coverage::Station) => Known::default(),
+        };
+        let live: Vec<StoredStation> = stations.iter().filter(|stored| !stored.is_retired).cloned().collect();
+        let position = |stored: &StoredStation| (stored.id, stored.station.position);
+        let map = StationMap::new(live.iter().map(position).collect(), radius_m);
+        // A part whose stations are no longer called so is measured by all of them.
+        let selection = Selection::new(&live, &keywords, &scope)
+            .or_else(|_| Selection::new(&live, &keywords, &Scope::default()))
+            .unwrap_or_default();
         let counts = self.store.counts(run).await.map_err(Ending::Store)?;
-        self.progress.begin(counts.cells_total, counts.cells_done, counts.cells_failed);
+        self.progress.begin(counts.cells_total, counts.cells_done + counts.cells_split, counts.cells_failed);
         Ok(Ground {
-            centers: stations.iter().map(|stored| (stored.id, stored.station.position)).collect(),
+            centers: stations.iter().map(position).collect(),
+            covered: selection.stations.iter().map(|stored| position(stored)).collect(),
+            circles: selection.circles(radius_m),
             keywords: keywords.into_iter().map(|stored| (stored.id, stored.keyword)).collect(),
             map,
+            known,
             page_delay,
         })
     }

@@ -31,7 +31,7 @@ pub use self::generate::{DEMO_PLACES, Recipe};
 pub use self::server::Listening;
 pub use self::switches::{Fault, Switches};
 pub use self::traffic::Recorded;
-pub use self::world::{Area, Search, Sort, StandinPlace, World};
+pub use self::world::{Search, StandinPlace, World};
 
 use self::limits::Limits;
 use self::traffic::Traffic;

@@ -25,11 +25,12 @@ use crate::domain::run::RunId;
 use crate::domain::station::StationMap;
 
 pub use cause::Cause;
+pub use cells::{Leaf, PlannedCell};
 pub use connection::Target;
 pub use daemons::DaemonId;
-pub use ground::StoredKeyword;
+pub use ground::{StationCoverage, StoredKeyword};
 pub use lock::RunLock;
-pub use runs::{Closing, Counts, HistoryRow, NewRun, Opening, PlannedCell};
+pub use runs::{Closing, Counts, HistoryRow, NewRun, Opening, RunGround};
 pub use schema::SchemaState;
 
 /// The database and the connections to it.
@@ -151,6 +152,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         runs::hold(&mut transaction, fence).await?;
         let moved = cells::advance(&mut transaction, fence.run, outcomes).await?;
+        cells::add_pieces(&mut transaction, fence.run, &moved).await?;
         let written = places::upsert(&mut transaction, fence.run, stations, &moved, now).await?;
         ground::stamp_coverage(&mut transaction, fence.run, &moved, now).await?;
         runs::count(&mut transaction, fence.run, &moved, written, now).await?;

@@ -1,14 +1,12 @@
 //! `check`: whether everything is there that a run needs.
 
-use std::num::NonZeroU32;
-
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Exit, print};
 use crate::app::{self, Database};
 use crate::config::Config;
 use crate::crawl::allowance::Reserve;
-use crate::domain::geo::Circle;
+use crate::domain::geo::{Area, Circle};
 use crate::kakao::{Client, Search};
 use crate::stations;
 use crate::store::SchemaState;
@@ -75,7 +73,7 @@ async fn key_line(config: &Config, database: &Database, stop: &CancellationToken
         anyhow::bail!("there is nothing to ask for");
     };
     let circle = Circle { center: station.position, radius_m: config.crawl.radius_m };
-    let search = Search { keyword, circle, page: NonZeroU32::MIN };
+    let search = Search::new(keyword, Area::Circle(circle));
     let allowance = Reserve::new(&database.store, config.kakao.daily_quota.get());
     let page = client.once(&search, &allowance, stop).await;
     allowance.close().await;

@@ -7,7 +7,6 @@ use secrecy::SecretString;
 use tracing::info;
 
 use super::{Context, Exit};
-use crate::domain::run::Coverage;
 use crate::standin::{DEMO_PLACES, Recipe, Standin, Switches, World};
 use crate::{clock, stations};
 
@@ -40,7 +39,6 @@ pub(super) async fn alongside(
     let listening = listening.context("could not start the stand-in of the API")?;
     context.config.kakao.base_url = listening.url();
     context.config.kakao.api_key = Some(SecretString::from(KEY));
-    context.config.crawl.coverage = Coverage::Station;
     info!("demo: a made-up world of {DEMO_PLACES} places instead of Kakao's");
     tokio::select! {
         exit = work(context) => exit,

@@ -37,7 +37,7 @@ pub(super) fn radius_m<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32
 
 pub(super) fn coverage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Coverage, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|()| D::Error::custom(format!("{text:?} is no coverage; write \"station\"")))
+    text.parse().map_err(|()| D::Error::custom(format!("{text:?} is no coverage; write \"station\" or \"complete\"")))
 }
 
 pub(super) fn max_in_flight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroUsize, D::Error> {

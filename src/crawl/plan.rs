@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::cover::{self, Circles};
+use super::known::Known;
+use crate::domain::cell::CellArea;
+use crate::domain::geo::Circle;
 use crate::domain::run::Scope;
 use crate::domain::station::StoredStation;
 use crate::store::{PlannedCell, StoredKeyword};
@@ -24,29 +28,66 @@ fn hint(similar: &[String]) -> String {
     if similar.is_empty() { String::new() } else { format!("; did you mean {}?", similar.join(", ")) }
 }
 
-/// Every keyword around every station, as far as the scope goes, station by station.
-///
-/// # Errors
-/// When the scope names what is not there, or nothing is left to do.
-pub fn plan(stations: &[StoredStation], keywords: &[StoredKeyword], scope: &Scope) -> Result<Vec<PlannedCell>, Error> {
-    let wanted_stations = names(stations, scope)?;
-    for query in &scope.keywords {
-        if keywords.iter().all(|known| known.keyword.query() != query) {
-            let known = keywords.iter().map(|known| known.keyword.query().to_owned()).collect();
-            return Err(Error::UnknownKeyword(query.clone(), known));
+/// The stations and keywords of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Selection<'a> {
+    /// The stations.
+    pub stations: Vec<&'a StoredStation>,
+    /// The keywords.
+    pub keywords: Vec<&'a StoredKeyword>,
+}
+
+impl<'a> Selection<'a> {
+    /// What a scope means.
+    ///
+    /// # Errors
+    /// When the scope names what is not there, or nothing is left to do.
+    pub fn new(stations: &'a [StoredStation], keywords: &'a [StoredKeyword], scope: &Scope) -> Result<Self, Error> {
+        let wanted_stations = names(stations, scope)?;
+        for query in &scope.keywords {
+            if keywords.iter().all(|known| known.keyword.query() != query) {
+                let known = keywords.iter().map(|known| known.keyword.query().to_owned()).collect();
+                return Err(Error::UnknownKeyword(query.clone(), known));
+            }
         }
+        let in_scope = |known: &&StoredKeyword| {
+            scope.keywords.is_empty() || scope.keywords.iter().any(|query| query == known.keyword.query())
+        };
+        let is_wanted = |stored: &&StoredStation| {
+            scope.stations.is_empty() || wanted_stations.contains(stored.station.name.as_str())
+        };
+        let selection = Self {
+            stations: stations.iter().filter(is_wanted).collect(),
+            keywords: keywords.iter().filter(in_scope).collect(),
+        };
+        if selection.stations.is_empty() || selection.keywords.is_empty() { Err(Error::Empty) } else { Ok(selection) }
     }
-    let in_scope = |known: &&StoredKeyword| {
-        scope.keywords.is_empty() || scope.keywords.iter().any(|query| query == known.keyword.query())
-    };
-    let cells: Vec<PlannedCell> = stations
-        .iter()
-        .filter(|stored| scope.stations.is_empty() || wanted_stations.contains(stored.station.name.as_str()))
-        .flat_map(|stored| {
-            keywords.iter().filter(in_scope).map(|known| PlannedCell { keyword: known.id, station: stored.id })
-        })
-        .collect();
-    if cells.is_empty() { Err(Error::Empty) } else { Ok(cells) }
+
+    /// Every keyword around every station, station by station.
+    #[must_use]
+    pub fn around_stations(&self) -> Vec<PlannedCell> {
+        let around = |stored: &&StoredStation| CellArea::Around(stored.id);
+        let cells = self.stations.iter().map(around);
+        cells.flat_map(|area| self.keywords.iter().map(move |known| PlannedCell { keyword: known.id, area })).collect()
+    }
+
+    /// Every keyword in rectangles that cover the ground around all stations, keyword by keyword.
+    #[must_use]
+    pub fn in_rectangles(&self, radius_m: u32, known: &Known) -> Vec<PlannedCell> {
+        let circles = self.circles(radius_m);
+        let rects = |stored: &&StoredKeyword| {
+            let keyword = stored.id;
+            let rects = circles.cover(known.of(keyword).to_vec(), cover::CAPACITY);
+            rects.into_iter().map(move |rect| PlannedCell { keyword, area: CellArea::Within(rect) })
+        };
+        self.keywords.iter().flat_map(rects).collect()
+    }
+
+    /// The ground around the stations.
+    #[must_use]
+    pub fn circles(&self, radius_m: u32) -> Circles {
+        Circles::new(self.stations.iter().map(|stored| Circle { center: stored.station.position, radius_m }))
+    }
 }
 
 /// The station names that a scope means; the suffix 역 may be left out. One name may stand for several stations.
@@ -88,8 +129,13 @@ mod tests {
         let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let known = [station(1, "신촌역"), station(2, "신촌역"), station(3, "서울역")];
         let scope = Scope { stations: own(stations), keywords: own(keywords) };
-        let cells = plan(&known, &[keyword(1, "카페"), keyword(2, "공원")], &scope)?;
-        Ok(cells.into_iter().map(|cell| (cell.station.0, cell.keyword.0)).collect())
+        let keywords = [keyword(1, "카페"), keyword(2, "공원")];
+        let cells = Selection::new(&known, &keywords, &scope)?.around_stations();
+        let station = |area| match area {
+            CellArea::Around(StationId(station)) => station,
+            CellArea::Within(rect) => panic!("{rect:?}"),
+        };
+        Ok(cells.into_iter().map(|cell| (station(cell.area), cell.keyword.0)).collect())
     }
 
     #[test]
@@ -111,7 +157,22 @@ mod tests {
     }
 
     #[test]
+    fn rectangles_cover_a_keyword_after_the_other() {
+        let known = [station(1, "신촌역"), station(2, "서울역")];
+        let keywords = [keyword(1, "카페"), keyword(2, "공원")];
+
+        let cells =
+            Selection::new(&known, &keywords, &Scope::default()).unwrap().in_rectangles(1000, &Known::default());
+
+        assert_eq!(
+            cells.iter().map(|cell| cell.keyword.0).collect::<Vec<_>>(),
+            [1, 2],
+            "both stations are at one place"
+        );
+    }
+
+    #[test]
     fn an_empty_plan_is_an_error() {
-        assert_eq!(plan(&[], &[keyword(1, "카페")], &Scope::default()), Err(Error::Empty));
+        assert_eq!(Selection::new(&[], &[keyword(1, "카페")], &Scope::default()).unwrap_err(), Error::Empty);
     }
 }

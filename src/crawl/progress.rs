@@ -21,7 +21,7 @@ pub struct Progress {
 pub struct Snapshot {
     /// Cells of the run.
     pub cells_total: u64,
-    /// Cells that were read, in earlier attempts at the run, too.
+    /// Cells that were read or split, in earlier attempts at the run, too.
     pub cells_done: u64,
     /// Cells that were given up.
     pub cells_failed: u64,
@@ -58,8 +58,9 @@ impl Progress {
     }
 
     pub(super) fn took(&self, outcome: &Outcome) {
+        self.cells_total.fetch_add(outcome.pieces().len() as u64, Relaxed);
         match outcome.status() {
-            CellStatus::Done => self.cells_done.fetch_add(1, Relaxed),
+            CellStatus::Done | CellStatus::Split => self.cells_done.fetch_add(1, Relaxed),
             CellStatus::Failed => self.cells_failed.fetch_add(1, Relaxed),
             CellStatus::Pending => 0,
         };

@@ -1,10 +1,12 @@
 //! A cell, one keyword in one area, and what follows from a page of it.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::AddAssign;
 
+use super::geo::{Area, GROWTH, Rect};
 use super::keyword::KeywordId;
-use super::place::Place;
+use super::place::{Place, PlaceId};
 use super::station::StationId;
 
 /// The places on a full page.
@@ -17,15 +19,24 @@ const LAST_PAGE: u32 = 45;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CellNo(pub i32);
 
-/// One keyword around one station: the unit of work and of the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a cell lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum CellArea {
+    /// Within the run's radius around a station.
+    Around(StationId),
+    /// In a rectangle.
+    Within(Rect),
+}
+
+/// One keyword in one area: the unit of work and of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cell {
     /// Its number within the run.
     pub no: CellNo,
     /// What is searched for.
     pub keyword: KeywordId,
-    /// Around which station.
-    pub station: StationId,
+    /// Where.
+    pub area: CellArea,
     /// How often it has failed in this run.
     pub chances: i16,
     /// Requests sent for it so far; the ledger takes an outcome only once, by this number.
@@ -62,12 +73,12 @@ pub struct Outcome {
     pub traffic: Traffic,
     /// Documents left out because they had no id or no position.
     pub documents_rejected: u32,
-    /// What it found; empty unless it is done.
+    /// What it found; empty unless it is done or split.
     pub places: Vec<Place>,
 }
 
 /// How the work on a cell ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
     /// All its pages were read.
     Done {
@@ -75,13 +86,153 @@ pub enum Ending {
         total_count: u32,
         /// Pages that were read.
         pages: u32,
-        /// Whether the API found more than it showed.
-        is_truncated: bool,
+        /// How much of what it found the API showed.
+        shown: Shown,
+    },
+    /// The API found more than it shows, and pieces take the place of the cell.
+    Split {
+        /// Matches that the API found.
+        total_count: u32,
+        /// Pages that were read.
+        pages: u32,
+        /// The pieces.
+        pieces: Vec<Rect>,
     },
     /// It failed, and why.
     Failed(String),
     /// The work was stopped before the end; the cell stays as it was.
     Stopped,
+}
+
+/// How much of what it found the API showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// All of it, and that is proven: only such a cell can tell that something is not there.
+    All,
+    /// Not as many as it counted, or something that does not belong here.
+    Short,
+    /// It shows no more of a search.
+    Truncated,
+}
+
+/// In which order an answer comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// By relevance, which has nothing to do with the distance.
+    #[default]
+    Accuracy,
+    /// The nearest first.
+    Distance,
+}
+
+/// What the pages of a cell have brought, and what that proves.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    area: Area,
+    /// The different places.
+    places: BTreeMap<PlaceId, Place>,
+    /// Documents that are no places, of the reading that had most of them.
+    rejected: u32,
+    total_count: u32,
+    pages: u32,
+    is_cut_off: bool,
+    is_doubtful: bool,
+}
+
+impl Evidence {
+    /// Begins without any page of an area.
+    #[must_use]
+    pub fn of(area: Area) -> Self {
+        let places = BTreeMap::new();
+        Self { area, places, rejected: 0, total_count: 0, pages: 0, is_cut_off: false, is_doubtful: false }
+    }
+
+    /// Adds a page.
+    pub fn add(&mut self, meta: Meta, places: Vec<Place>, rejected: u32) {
+        self.is_doubtful |= self.pages > 0 && meta.total_count != self.total_count;
+        self.is_doubtful |= places.iter().any(|place| !self.holds(place));
+        self.is_cut_off |= meta.is_cut_off();
+        self.total_count = meta.total_count;
+        self.pages += 1;
+        self.rejected += rejected;
+        self.places.extend(places.into_iter().map(|place| (place.id.clone(), place)));
+    }
+
+    /// Adds what another reading of the same area brought. Where that one proves everything, the doubts are over.
+    pub fn join(&mut self, other: Self) {
+        let is_proof = other.shown() == Shown::All;
+        self.is_doubtful =
+            !is_proof && (self.is_doubtful || other.is_doubtful || self.total_count != other.total_count);
+        self.total_count = other.total_count;
+        self.rejected = self.rejected.max(other.rejected);
+        self.pages += other.pages;
+        self.is_cut_off |= other.is_cut_off;
+        self.places.extend(other.places);
+    }
+
+    /// Adds places of a narrower search, which prove nothing for the whole.
+    pub fn collect(&mut self, part: Self) {
+        self.pages += part.pages;
+        self.is_doubtful |= part.is_doubtful;
+        self.places.extend(part.places);
+    }
+
+    /// Whether a page said that there is more than can be shown.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.is_cut_off
+    }
+
+    /// Whether as many different places came as the API counted.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.places.len() + self.rejected as usize >= self.total_count as usize
+    }
+
+    /// What is proven.
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        match (self.is_whole(), self.is_cut_off) {
+            (true, _) if !self.is_doubtful => Shown::All,
+            (false, true) => Shown::Truncated,
+            _ => Shown::Short,
+        }
+    }
+
+    /// Matches that the API counted last.
+    #[must_use]
+    pub fn total_count(&self) -> u32 {
+        self.total_count
+    }
+
+    /// Pages that were read.
+    #[must_use]
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// The different places so far.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.places.values()
+    }
+
+    /// The different places, and how many documents were none.
+    #[must_use]
+    pub fn into_places(self) -> (Vec<Place>, u32) {
+        (self.places.into_values().collect(), self.rejected)
+    }
+
+    /// Whether a place lies in the area, or a metre beside it.
+    fn holds(&self, place: &Place) -> bool {
+        match self.area {
+            Area::Circle(circle) => circle.center.distance_m(place.position) <= f64::from(circle.radius_m) + 1.0,
+            Area::Rect(Rect { west, south, east, north }) => {
+                let around =
+                    Rect { west: west - GROWTH, south: south - GROWTH, east: east + GROWTH, north: north + GROWTH };
+                around.contains(place.position)
+            }
+        }
+    }
 }
 
 /// Where a cell stands in the ledger.
@@ -91,6 +242,8 @@ pub enum CellStatus {
     Pending,
     /// All its pages are stored.
     Done,
+    /// Its pieces take its place.
+    Split,
     /// Failed, and given up.
     Failed,
 }
@@ -102,6 +255,7 @@ impl CellStatus {
         match self {
             Self::Pending => "pending",
             Self::Done => "done",
+            Self::Split => "split",
             Self::Failed => "failed",
         }
     }
@@ -117,11 +271,30 @@ impl Outcome {
         self.cell.chances + i16::from(matches!(self.ending, Ending::Failed(_)))
     }
 
+    /// How much of what it found the API showed; `None` unless the cell is done.
+    #[must_use]
+    pub fn shown(&self) -> Option<Shown> {
+        match self.ending {
+            Ending::Done { shown, .. } => Some(shown),
+            Ending::Split { .. } | Ending::Failed(_) | Ending::Stopped => None,
+        }
+    }
+
+    /// The pieces of a cell that was split.
+    #[must_use]
+    pub fn pieces(&self) -> &[Rect] {
+        match &self.ending {
+            Ending::Split { pieces, .. } => pieces,
+            Ending::Done { .. } | Ending::Failed(_) | Ending::Stopped => &[],
+        }
+    }
+
     /// Where the cell stands now: the first failure leaves it pending, for a second chance at the end of the run.
     #[must_use]
     pub fn status(&self) -> CellStatus {
         match self.ending {
             Ending::Done { .. } => CellStatus::Done,
+            Ending::Split { .. } => CellStatus::Split,
             Ending::Failed(_) if self.chances() >= CHANCES => CellStatus::Failed,
             Ending::Failed(_) | Ending::Stopped => CellStatus::Pending,
         }

@@ -7,8 +7,19 @@ use std::fmt;
 
 use geographiclib_rs::{Geodesic, InverseGeodesic};
 
-/// Metres that one degree of latitude has at least, anywhere on the ellipsoid.
+/// Metres that one degree of latitude has at least, and at most, anywhere on the ellipsoid.
 const MIN_METRES_PER_DEGREE: f64 = 110_570.0;
+const MAX_METRES_PER_DEGREE: f64 = 111_700.0;
+
+/// Metres of one degree of longitude on the equator; towards the poles they shrink with the cosine of the latitude, or a
+/// little less.
+const EQUATOR_METRES_PER_DEGREE: f64 = 111_319.49;
+
+/// By how much a rectangle grows before it is searched, in degrees (about a metre), so that nothing falls between two.
+pub const GROWTH: f64 = 1e-5;
+
+/// What a coordinate is rounded to before it is sent, in parts of a degree.
+const PARTS: f64 = 1e7;
 
 /// A position in degrees, always on the globe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +70,13 @@ impl LatLng {
     #[must_use]
     pub fn distance_m(self, other: Self) -> f64 {
         Geodesic::wgs84().inverse(self.latitude, self.longitude, other.latitude, other.longitude)
+    }
+
+    /// Metres that a degree of latitude, and one of longitude, have at least within a distance.
+    #[must_use]
+    pub fn metres_per_degree(self, within_m: f64) -> (f64, f64) {
+        let farthest = (self.latitude.abs() + within_m / MIN_METRES_PER_DEGREE).min(89.9);
+        (MIN_METRES_PER_DEGREE, EQUATOR_METRES_PER_DEGREE * farthest.to_radians().cos())
     }
 }
 
@@ -113,11 +131,68 @@ pub struct Rect {
 }
 
 impl Rect {
+    /// Everything.
+    pub const GLOBE: Self = Self { west: -180.0, south: -90.0, east: 180.0, north: 90.0 };
+
+    /// A single position.
+    #[must_use]
+    pub fn at(position: LatLng) -> Self {
+        let LatLng { latitude, longitude } = position;
+        Self { west: longitude, south: latitude, east: longitude, north: latitude }
+    }
+
+    /// Its width in metres, never too little.
+    #[must_use]
+    pub fn width_m(self) -> f64 {
+        let nearest = if self.south > 0.0 { self.south } else { (-self.north).max(0.0) };
+        // The ellipsoid adds up to a third of a per cent to the sphere's.
+        (self.east - self.west) * EQUATOR_METRES_PER_DEGREE * 1.0034 * nearest.to_radians().cos()
+    }
+
+    /// Its height in metres, never too little.
+    #[must_use]
+    pub fn height_m(self) -> f64 {
+        (self.north - self.south) * MAX_METRES_PER_DEGREE
+    }
+
+    /// The middle.
+    #[must_use]
+    pub fn center(self) -> LatLng {
+        LatLng { latitude: f64::midpoint(self.south, self.north), longitude: f64::midpoint(self.west, self.east) }
+    }
+
+    /// The least rectangle that holds both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self {
+            west: self.west.min(other.west),
+            south: self.south.min(other.south),
+            east: self.east.max(other.east),
+            north: self.north.max(other.north),
+        }
+    }
+
+    /// The rectangle as it is searched: about a metre larger to all sides, and rounded outward.
+    #[must_use]
+    pub fn grown(self) -> Self {
+        let out = |low: f64| ((low - GROWTH) * PARTS).floor() / PARTS;
+        Self { west: out(self.west), south: out(self.south), east: -out(-self.east), north: -out(-self.north) }
+    }
+
     /// Whether `position` lies inside or on the border.
     #[must_use]
     pub fn contains(self, position: LatLng) -> bool {
         (self.south..=self.north).contains(&position.latitude) && (self.west..=self.east).contains(&position.longitude)
     }
+}
+
+/// Where a search looks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Area {
+    /// Within a distance.
+    Circle(Circle),
+    /// Between meridians and parallels.
+    Rect(Rect),
 }
 
 #[cfg(test)]

@@ -82,6 +82,8 @@ words! {
     Coverage {
         /// One circle around every station.
         Station = "station",
+        /// Every place around every station, found in rectangles.
+        Complete = "complete",
     }
 }
 

@@ -94,6 +94,7 @@ mod tests {
     fn counts(cells_failed: i32) -> Counts {
         Counts {
             cells_total: 10,
+            cells_split: 0,
             cells_done: 10 - cells_failed,
             cells_failed,
             cells_pending: 0,

@@ -109,9 +109,9 @@ mod tests {
     use std::collections::{BTreeMap, HashSet};
 
     use super::*;
-    use crate::domain::geo::Circle;
+    use crate::domain::geo::{Area, Circle};
     use crate::standin::samples::at;
-    use crate::standin::world::{Area, Search};
+    use crate::standin::world::Search;
 
     fn station(name: &str, latitude: f64, longitude: f64) -> Station {
         let position = at(latitude, longitude);

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::answer::Refusal;
-use super::world::{Area, Search, Sort};
-use crate::domain::geo::{Circle, LatLng, Rect};
+use super::world::Search;
+use crate::domain::cell::Sort;
+use crate::domain::geo::{Area, Circle, LatLng, Rect};
 use crate::domain::keyword::CATEGORY_GROUP_CODES;
 
 /// A request that follows the rules.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::ruler;
 use super::strips::{Spot, Strips};
-use crate::domain::geo::{Circle, LatLng, Rect};
+use crate::domain::cell::Sort;
+use crate::domain::geo::{Area, LatLng};
 use crate::domain::keyword::CATEGORY_GROUP_CODES;
 use crate::domain::place::Place;
 
@@ -19,25 +20,6 @@ pub struct StandinPlace {
     pub rank: u64,
 }
 
-/// Where a search looks.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Area {
-    /// Within a distance.
-    Circle(Circle),
-    /// Between meridians and parallels.
-    Rect(Rect),
-}
-
-/// The order of an answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sort {
-    /// By rank, which has nothing to do with the distance.
-    #[default]
-    Accuracy,
-    /// The nearest first; by rank where there is no centre.
-    Distance,
-}
-
 /// What is asked of the world.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Search {
@@ -49,7 +31,7 @@ pub struct Search {
     pub area: Option<Area>,
     /// Where distances are measured from.
     pub center: Option<LatLng>,
-    /// The order of the answer.
+    /// The order of the answer: by rank, or by distance where there is a centre.
     pub sort: Sort,
 }
 
@@ -159,6 +141,7 @@ fn group_bit(code: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::geo::{Circle, Rect};
     use crate::standin::samples::{at, place};
 
     fn ids(found: &[&StandinPlace]) -> Vec<String> {

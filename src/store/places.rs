@@ -3,13 +3,13 @@
 //! A listing is geometry: it is computed from a place's position and the live stations when the place is new, has moved
 //! or was found by a further keyword. What did not change is not written, except the narrow stamps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::{Error, Written};
-use crate::domain::cell::Outcome;
+use crate::domain::cell::{CellArea, CellNo, Outcome};
 use crate::domain::geo::LatLng;
 use crate::domain::keyword::KeywordId;
 use crate::domain::place::{Place, PlaceId};
@@ -32,11 +32,13 @@ pub(super) async fn upsert(
 ) -> Result<Written, Error> {
     // Each place once, sorted, with its latest content: the same key twice in a statement would be refused.
     let mut places: BTreeMap<&PlaceId, &Place> = BTreeMap::new();
-    let mut links: BTreeSet<Link> = BTreeSet::new();
+    let mut links: BTreeMap<Link, Option<CellNo>> = BTreeMap::new();
     for outcome in outcomes {
+        // Only of rectangles it is asked later which one has found a place.
+        let cell = matches!(outcome.cell.area, CellArea::Within(_)).then_some(outcome.cell.no);
         for place in &outcome.places {
             places.insert(&place.id, place);
-            links.insert((place.id.clone(), outcome.cell.keyword));
+            links.insert((place.id.clone(), outcome.cell.keyword), cell);
         }
     }
     let (written, moved) = write_content(connection, &places, now).await?;
@@ -124,26 +126,31 @@ async fn write_content(
 async fn stamp(
     connection: &mut PgConnection,
     run: RunId,
-    links: &BTreeSet<Link>,
+    links: &BTreeMap<Link, Option<CellNo>>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Link>, Error> {
-    let places: Vec<String> = links.iter().map(|(place, _)| place.as_str().to_owned()).collect();
-    let keywords: Vec<i32> = links.iter().map(|(_, keyword)| keyword.0).collect();
+    let places: Vec<String> = links.keys().map(|(place, _)| place.as_str().to_owned()).collect();
+    let keywords: Vec<i32> = links.keys().map(|(_, keyword)| keyword.0).collect();
+    let cells: Vec<Option<i32>> = links.values().map(|cell| cell.map(|CellNo(no)| no)).collect();
     // xmax is zero in a row that was inserted, not updated.
     let rows = sqlx::query!(
         "with stamped as (
-             insert into place_keyword as known (place_id, keyword_id, first_seen_at, last_seen_run)
-             select place_id, keyword_id, $4, $3 from unnest($1::text[], $2::int[]) as t (place_id, keyword_id)
+             insert into place_keyword as known (place_id, keyword_id, first_seen_at, last_seen_run, last_seen_cell)
+             select place_id, keyword_id, $4, $3, cell_no
+             from unnest($1::text[], $2::int[], $5::int[]) as t (place_id, keyword_id, cell_no)
              on conflict (place_id, keyword_id) do update
-             set last_seen_run = excluded.last_seen_run, misses = 0, missing_since = null
-             where known.last_seen_run <> excluded.last_seen_run or known.misses > 0
+             set last_seen_run = excluded.last_seen_run, last_seen_cell = excluded.last_seen_cell, misses = 0,
+                 missing_since = null
+             where (known.last_seen_run, known.last_seen_cell, known.misses)
+                 is distinct from (excluded.last_seen_run, excluded.last_seen_cell, 0::smallint)
              returning place_id, keyword_id, xmax = 0 as is_new
          )
          select place_id, keyword_id from stamped where is_new",
         &places,
         &keywords,
         run.0,
-        now
+        now,
+        &cells as &[Option<i32>]
     )
     .fetch_all(connection)
     .await?;

@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::{Error, Fence, Store, Written};
-use crate::domain::cell::{CellStatus, Ending, Outcome, Traffic};
+use crate::domain::cell::{CellStatus, Outcome, Shown, Traffic};
 use crate::domain::run::{RunId, Status, pause_before_resuming};
 
 pub use history::HistoryRow;
-pub use opening::{NewRun, Opening, PlannedCell};
+pub use opening::{NewRun, Opening, RunGround};
 
 /// How a run ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub struct Closing {
 pub struct Counts {
     pub cells_total: i32,
     pub cells_done: i32,
+    pub cells_split: i32,
     pub cells_failed: i32,
     pub cells_pending: i32,
     pub cells_truncated: i32,
@@ -158,7 +159,7 @@ impl Store {
     pub async fn counts(&self, run: RunId) -> Result<Counts, Error> {
         Ok(sqlx::query_as!(
             Counts,
-            r#"select cells_total, cells_done, cells_failed, cells_pending as "cells_pending!", cells_truncated, requests,
+            r#"select cells_total, cells_done, cells_split, cells_failed, cells_pending as "cells_pending!", cells_truncated, requests,
                  retries, throttled, documents_rejected, places_seen, places_new, places_changed, stalled_count
              from crawl_run where crawl_run_id = $1"#,
             run.0
@@ -191,7 +192,8 @@ pub(super) async fn count(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let with_status = |status| outcomes.iter().filter(|outcome| outcome.status() == status).count();
-    let is_truncated = |outcome: &&&Outcome| matches!(outcome.ending, Ending::Done { is_truncated: true, .. });
+    let is_truncated = |outcome: &&&Outcome| outcome.shown() == Some(Shown::Truncated);
+    let pieces: usize = outcomes.iter().map(|outcome| outcome.pieces().len()).sum();
     let mut traffic = Traffic::default();
     for outcome in outcomes {
         traffic += outcome.traffic;
@@ -203,7 +205,8 @@ pub(super) async fn count(
              cells_truncated = cells_truncated + $5, requests = requests + $6, retries = retries + $7,
              throttled = throttled + $8, documents_rejected = documents_rejected + $9, places_new = places_new + $10,
              places_changed = places_changed + $11,
-             stalled_count = case when $3 + $4 > 0 then 0 else stalled_count end
+             cells_split = cells_split + $12, cells_total = cells_total + $13,
+             stalled_count = case when $3 + $4 + $12 > 0 then 0 else stalled_count end
          where crawl_run_id = $1",
         run.0,
         now,
@@ -216,6 +219,8 @@ pub(super) async fn count(
         i64::from(rejected),
         i32::try_from(written.places_new).unwrap_or(i32::MAX),
         i32::try_from(written.places_changed).unwrap_or(i32::MAX),
+        cells(with_status(CellStatus::Split)),
+        cells(pieces),
     )
     .execute(connection)
     .await?;

@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 use sanggwond::domain::cell::PAGE_SIZE;
-use sanggwond::domain::geo::{Circle, LatLng};
+use sanggwond::domain::geo::{Area, Circle, LatLng};
 use sanggwond::domain::station::Station;
-use sanggwond::standin::{Area, DEMO_PLACES, Recipe, Search, World};
+use sanggwond::standin::{DEMO_PLACES, Recipe, Search, World};
 
 /// `crawl.keywords` by default.
 const KEYWORDS: [&str; 10] =

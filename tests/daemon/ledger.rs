@@ -3,8 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sanggwond::domain::cell::{Cell, CellNo, Ending, Outcome, Traffic};
-use sanggwond::domain::geo::LatLng;
+use sanggwond::crawl::plan::Selection;
+use sanggwond::domain::cell::{Cell, CellNo, Ending, Outcome, Shown, Traffic};
+use sanggwond::domain::geo::{LatLng, Rect};
 use sanggwond::domain::keyword::Keyword;
 use sanggwond::domain::run::{Coverage, RunId, Scope, Status, Trigger};
 use sanggwond::domain::station::{Station, StationMap, StoredStation};
@@ -14,6 +15,9 @@ use secrecy::SecretString;
 use crate::support::Stage;
 use crate::support::ground::place;
 use crate::support::ledger::SUMS;
+
+/// What a cell is divided into.
+const RECT: Rect = Rect { west: 126.9, south: 37.4, east: 127.1, north: 37.6 };
 
 /// What may come next: outcomes of some cells, or somebody else who takes the run over.
 #[derive(Clone, Debug)]
@@ -27,7 +31,7 @@ enum Move {
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let outcome = (1..=7_i32, 0..3_u8, 0..5_u32, 0..4_i32);
+    let outcome = (1..=12_i32, 0..4_u8, 0..5_u32, 0..4_i32);
     let one =
         prop_oneof![4 => vec(outcome, 1..8).prop_map(Move::Write), 1 => Just(Move::Repeat), 1 => Just(Move::TakeOver)];
     vec(one, 1..12)
@@ -36,12 +40,13 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 fn outcome(open: &[Cell], (no, ending, requests, attempts): (i32, u8, u32, i32)) -> Option<Outcome> {
     let cell = *open.iter().find(|cell| cell.no == CellNo(no))?;
     let ending = match ending {
-        0 => Ending::Done { total_count: 50, pages: 3, is_truncated: true },
+        0 => Ending::Done { total_count: 50, pages: 3, shown: Shown::Truncated },
+        3 => Ending::Split { total_count: 900, pages: 1, pieces: vec![RECT; 3] },
         1 => Ending::Failed("500: no error message".to_owned()),
         _ => Ending::Stopped,
     };
     let places = match ending {
-        Ending::Done { .. } => vec![place(no.unsigned_abs(), 37.5, 127.0, &[]).place],
+        Ending::Done { .. } | Ending::Split { .. } => vec![place(no.unsigned_abs(), 37.5, 127.0, &[]).place],
         Ending::Failed(_) | Ending::Stopped => Vec::new(),
     };
     // Sometimes the writer is behind: the cell has had other requests since it was taken up.
@@ -61,7 +66,7 @@ async fn open(store: &Store) -> (Fence, StationMap) {
     let stations: Vec<Station> = (0..5).map(station).collect();
     let keywords = [Keyword::new("카페", None).unwrap()];
     let opening = store.open_run(&stations, &keywords, 1000, now).await.unwrap();
-    let cells = sanggwond::crawl::plan::plan(&opening.stations, &opening.keywords, &Scope::default()).unwrap();
+    let cells = Selection::new(&opening.stations, &opening.keywords, &Scope::default()).unwrap().around_stations();
     let position = |stored: &StoredStation| (stored.id, stored.station.position);
     let map = StationMap::new(opening.stations.iter().map(position).collect(), 1000);
     let run = NewRun {

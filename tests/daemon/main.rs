@@ -7,11 +7,13 @@
 mod support;
 
 mod command_line;
+mod complete;
 mod crawl;
 mod daemon;
 mod documents;
 mod faults;
 mod floors;
+mod held;
 mod history;
 mod ledger;
 mod outages;

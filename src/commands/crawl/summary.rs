@@ -18,8 +18,9 @@ fn tell(report: &Report) {
     let reason = closing.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let seconds = elapsed.as_secs_f64();
     print(&format!("run {run} {}{reason}", closing.status));
+    let split = if counts.cells_split > 0 { format!(", {} divided", counts.cells_split) } else { String::new() };
     print(&format!(
-        "cells     {} of {} done, {} failed, {} cut off by the API at what it shows of a search",
+        "cells     {} of {} done{split}, {} failed, {} cut off by the API at what it shows of a search",
         counts.cells_done, counts.cells_total, counts.cells_failed, counts.cells_truncated
     ));
     print(&format!(
@@ -51,6 +52,7 @@ fn as_json(report: &Report) -> serde_json::Value {
         "reason": closing.reason,
         "cells_total": counts.cells_total,
         "cells_done": counts.cells_done,
+        "cells_split": counts.cells_split,
         "cells_failed": counts.cells_failed,
         "cells_truncated": counts.cells_truncated,
         "requests": counts.requests,

@@ -5,11 +5,11 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::domain::geo::LatLng;
-use crate::domain::keyword::{Keyword, KeywordId};
+use crate::domain::keyword::Keyword;
 use crate::domain::run::{Coverage, RunId, Scope, Trigger};
 use crate::domain::station::{Station, StationId, StationMap, StoredStation};
 use crate::store::ground::{self, StoredKeyword};
-use crate::store::{Error, Fence, Store, places};
+use crate::store::{Error, Fence, PlannedCell, Store, cells, places};
 
 /// The first words of a run's row.
 #[derive(Clone, Debug)]
@@ -30,13 +30,19 @@ pub struct NewRun {
     pub host: String,
 }
 
-/// A cell before it has a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlannedCell {
-    /// What is searched for.
-    pub keyword: KeywordId,
-    /// Around which station.
-    pub station: StationId,
+/// What a run was opened with.
+#[derive(Clone, Debug)]
+pub struct RunGround {
+    /// All stored stations.
+    pub stations: Vec<StoredStation>,
+    /// All stored keywords.
+    pub keywords: Vec<StoredKeyword>,
+    /// How the ground is covered.
+    pub coverage: Coverage,
+    /// What it is limited to.
+    pub scope: Scope,
+    /// What it works with.
+    pub settings: serde_json::Value,
 }
 
 /// A transaction that opens a run; without [`Opening::insert`] nothing has happened.
@@ -109,21 +115,26 @@ impl Store {
         Ok(Fence { run, resumed_count: resumed.resumed_count })
     }
 
-    /// All stored stations and keywords, and the settings of a run.
+    /// The ground of a run.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn ground_of(
-        &self,
-        run: RunId,
-    ) -> Result<(Vec<StoredStation>, Vec<StoredKeyword>, serde_json::Value), Error> {
+    /// When the database fails, or holds what this version does not know.
+    pub async fn ground_of(&self, run: RunId) -> Result<RunGround, Error> {
         let mut connection = self.pool.acquire().await?;
-        let settings = sqlx::query_scalar!("select settings from crawl_run where crawl_run_id = $1", run.0)
-            .fetch_one(&mut *connection)
-            .await?;
-        let stations = ground::stations(&mut connection).await?;
-        let keywords = ground::keywords(&mut connection).await?;
-        Ok((stations, keywords, settings))
+        let row = sqlx::query!(
+            r#"select settings, coverage, scope as "scope: Json<Scope>" from crawl_run where crawl_run_id = $1"#,
+            run.0
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        let unknown = || Error::Unknown { table: "crawl_run", column: "coverage", value: row.coverage.clone() };
+        Ok(RunGround {
+            stations: ground::stations(&mut connection).await?,
+            keywords: ground::keywords(&mut connection).await?,
+            coverage: row.coverage.parse().map_err(|()| unknown())?,
+            scope: row.scope.map(|scope| scope.0).unwrap_or_default(),
+            settings: row.settings,
+        })
     }
 }
 
@@ -149,19 +160,8 @@ impl Opening {
         )
         .fetch_one(&mut *self.transaction)
         .await?;
-        let keywords: Vec<i32> = cells.iter().map(|cell| cell.keyword.0).collect();
-        let stations: Vec<i32> = cells.iter().map(|cell| cell.station.0).collect();
-        sqlx::query!(
-            "insert into crawl_cell (crawl_run_id, cell_no, keyword_id, station_id, radius_m)
-             select $1, cell_no, keyword_id, station_id, $4
-             from unnest($2::int[], $3::int[]) with ordinality as t (keyword_id, station_id, cell_no)",
-            id,
-            &keywords,
-            &stations,
-            i32::try_from(run.radius_m).unwrap_or(i32::MAX)
-        )
-        .execute(&mut *self.transaction)
-        .await?;
+        let radius_m = i32::try_from(run.radius_m).unwrap_or(i32::MAX);
+        cells::insert(&mut self.transaction, RunId(id), 1, Some(radius_m), cells).await?;
         self.transaction.commit().await?;
         Ok(Fence { run: RunId(id), resumed_count: 0 })
     }

@@ -1,0 +1,160 @@
+//! Whatever the circles and the places: nothing falls between two rectangles, and none is too large or too full.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(latitude: f64, longitude: f64) -> LatLng {
+    LatLng::new(latitude, longitude).unwrap()
+}
+
+fn circle(latitude: f64, longitude: f64, radius_m: u32) -> Circle {
+    Circle { center: at(latitude, longitude), radius_m }
+}
+
+/// Positions a few metres apart.
+fn building(count: u32, step_degrees: f64) -> Vec<LatLng> {
+    let place = |n: u32| at(37.5 + f64::from(n / 20) * step_degrees, 127.0 + f64::from(n % 20) * step_degrees);
+    (0..count).map(place).collect()
+}
+
+fn count(rect: Rect, places: &[LatLng]) -> usize {
+    places.iter().filter(|place| rect.grown().contains(**place)).count()
+}
+
+#[test]
+fn a_lonely_circle_is_one_rectangle_around_it() {
+    let circle = circle(37.5, 127.0, 1000);
+
+    let rects = Circles::new([circle]).cover(Vec::new(), CAPACITY);
+
+    assert_eq!(rects.len(), 1);
+    assert!((2000.0..2020.0).contains(&rects[0].width_m()), "{} m", rects[0].width_m());
+    assert!((2000.0..2030.0).contains(&rects[0].height_m()), "{} m", rects[0].height_m());
+}
+
+#[test]
+fn a_large_ground_is_covered_by_few_rectangles_of_20_km_at_most() {
+    let circles: Vec<Circle> =
+        (0..100).map(|n| circle(37.0 + f64::from(n / 10) * 0.05, 127.0 + f64::from(n % 10) * 0.05, 4000)).collect();
+
+    let rects = Circles::new(circles).cover(Vec::new(), CAPACITY);
+
+    assert!(rects.len() <= 16, "{}", rects.len());
+    assert!(rects.iter().all(|rect| rect.grown().width_m() <= 20_000.0 && rect.grown().height_m() <= 20_000.0));
+}
+
+#[test]
+fn known_places_fill_the_rectangles() {
+    let scattered = |n: i32, factor: f64| (f64::from(n) * factor).fract() * 0.05;
+    let places: Vec<LatLng> =
+        (0..3000).map(|n| at(37.5 + scattered(n, 0.754_877_666), 127.0 + scattered(n, 0.569_840_291))).collect();
+
+    let rects = Circles::new([circle(37.53, 127.005, 20_000)]).cover(places.clone(), CAPACITY);
+
+    let inside: usize = rects.iter().map(|rect| count(*rect, &places)).sum();
+    assert!(rects.iter().all(|rect| count(*rect, &places) <= CAPACITY));
+    let full = inside.div_ceil(CAPACITY);
+    assert!(rects.len() < full * 12 / 10, "{} rectangles instead of {full}", rects.len());
+}
+
+#[test]
+fn three_hundred_places_some_metres_apart_are_told_apart() {
+    let places = building(300, 3e-5);
+
+    let rects = Circles::new([circle(37.5, 127.0, 1000)]).cover(places.clone(), CAPACITY);
+
+    assert!(rects.iter().all(|rect| count(*rect, &places) <= CAPACITY));
+    assert!(rects.len() <= 16, "{}", rects.len());
+}
+
+#[test]
+fn a_heap_at_one_spot_is_cut_out_of_its_surroundings() {
+    let mut places = vec![at(37.5, 127.0); 300];
+    places.extend(building(40, 1e-4).into_iter().skip(1));
+
+    let rects = Circles::new([circle(37.5, 127.0, 1000)]).cover(places.clone(), CAPACITY);
+
+    let full: Vec<&Rect> = rects.iter().filter(|rect| count(**rect, &places) > CAPACITY).collect();
+    assert_eq!(full.len(), 1);
+    assert!(
+        is_tiny(*full[0]) && Circles::new([circle(37.5, 127.0, 1000)]).split(*full[0], 300, Vec::new(), 44).is_empty()
+    );
+    assert!(rects.len() <= 8, "{}", rects.len());
+}
+
+#[test]
+fn nine_hundred_hits_are_not_halved_five_times_in_a_row() {
+    let ground = Circles::new([circle(37.5, 127.0, 1000)]);
+    let rect = ground.cover(Vec::new(), CAPACITY)[0];
+
+    let pieces = ground.split(rect, 900, Vec::new(), CAPACITY);
+
+    assert!((20..=40).contains(&pieces.len()), "{} pieces", pieces.len());
+}
+
+prop_compose! {
+    fn circles()(
+        radius_m in prop_oneof![1..50_u32, 900..1100_u32, 5_000..20_000_u32],
+        centers in vec((33.0..38.6_f64, 126.0..129.6_f64, any::<bool>()), 1..12),
+    ) -> Vec<Circle> {
+        // Half of them close to the one before, so that circles overlap.
+        let mut last = (centers[0].0, centers[0].1);
+        centers.into_iter().map(|(latitude, longitude, is_near)| {
+            last = if is_near { (last.0 + (latitude - 36.0) / 300.0, last.1 + (longitude - 128.0) / 300.0) } else { (latitude, longitude) };
+            circle(last.0, last.1, radius_m)
+        }).collect()
+    }
+}
+
+/// A position in a circle, from two shares: of the radius, and of the full turn.
+fn inside(circle: Circle, (share, turn): (f64, f64)) -> LatLng {
+    let (rise, run) = (f64::from(circle.radius_m) / 111_500.0, f64::from(circle.radius_m) / 111_500.0 / 0.84);
+    let (east, north) = (turn * std::f64::consts::TAU).sin_cos();
+    at(circle.center.latitude() + north * share * rise, circle.center.longitude() + east * share * run)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_point_inside_a_circle_is_covered(circles in circles(), points in vec((0.0..1.0_f64, 0.0..1.0_f64), 1..200), capacity in 1..60_usize) {
+        let places: Vec<LatLng> = points.iter().zip(circles.iter().cycle()).map(|(point, circle)| inside(*circle, *point)).collect();
+
+        let rects = Circles::new(circles.clone()).cover(places.clone(), capacity);
+
+        for place in places.iter().filter(|place| circles.iter().any(|circle| circle.contains(**place))) {
+            prop_assert!(rects.iter().any(|rect| rect.contains(*place)), "{place} is lost");
+        }
+        for rect in rects {
+            prop_assert!(rect.grown().width_m() <= 20_000.0 && rect.grown().height_m() <= 20_000.0);
+            prop_assert!(Circles::new(circles.clone()).touches(rect));
+        }
+    }
+
+    #[test]
+    fn pieces_cover_what_the_whole_covers(circles in circles(), points in vec((0.0..1.0_f64, 0.0..1.0_f64), 1..100), total in 46..5000_usize, known in any::<bool>()) {
+        let ground = Circles::new(circles.clone());
+        let places: Vec<LatLng> = points.iter().zip(circles.iter().cycle()).map(|(point, circle)| inside(*circle, *point)).collect();
+
+        for rect in ground.cover(Vec::new(), CAPACITY) {
+            let shown = if known { places.iter().copied().filter(|place| rect.contains(*place)).collect() } else { Vec::new() };
+            let pieces = ground.split(rect, total, shown, CAPACITY);
+            prop_assert!(pieces.len() >= 2 || is_tiny(rect) || pieces.iter().all(|piece| longer(*piece).1 < longer(rect).1));
+            for place in places.iter().filter(|place| rect.contains(**place) && circles.iter().any(|circle| circle.contains(**place))) {
+                prop_assert!(pieces.is_empty() || pieces.iter().any(|piece| piece.contains(*place)), "{place} is lost");
+            }
+        }
+    }
+
+    #[test]
+    fn circles_lie_within_their_ellipses(latitude in -85.0..85.0_f64, radius_m in 1..20_000_u32, share in 0.9..1.1_f64, turn in 0.0..1.0_f64) {
+        let circle = circle(latitude, 127.0, radius_m);
+        let run = f64::from(radius_m) / 111_500.0 / latitude.to_radians().cos();
+        let (east, north) = (turn * std::f64::consts::TAU).sin_cos();
+        let position = at((latitude + north * share * f64::from(radius_m) / 111_000.0).clamp(-90.0, 90.0), 127.0 + east * share * run);
+
+        prop_assert!(!circle.contains(position) || Disk::around(circle).contains(position));
+    }
+}
