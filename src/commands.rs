@@ -48,7 +48,7 @@ enum Command {
     /// Show when the next runs are due
     Next(next::Options),
     /// Check configuration, stations, database and key (sends one request)
-    Check,
+    Check(check::Options),
     /// Bring the database's tables up to date
     Migrate,
     /// Exit with 0 if the daemon of this host is alive, else with 1
@@ -126,7 +126,7 @@ async fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exi
     match command {
         Command::Daemon => demo::alongside(context, async |context| Box::pin(daemon::run(context)).await).await,
         Command::Crawl(options) => demo::alongside(context, async |context| crawl::run(context, &options).await).await,
-        Command::Check => demo::alongside(context, async |context| check::run(context).await).await,
+        Command::Check(options) => demo::alongside(context, async |context| check::run(context, &options).await).await,
         Command::Runs(options) => runs::run(context, &options).await,
         Command::Next(options) => next::run(context, &options),
         Command::Migrate => migrate::run(context).await,

@@ -1,5 +1,7 @@
 //! `check`: whether everything is there that a run needs.
 
+mod coverage;
+
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Exit, print};
@@ -11,8 +13,18 @@ use crate::kakao::{Client, Search};
 use crate::stations;
 use crate::store::SchemaState;
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Compare searches by circle, by rectangle and by its quarters around one station (some ten requests)
+    #[arg(long)]
+    coverage: bool,
+    /// Around this station; the suffix 역 may be left out
+    #[arg(long, value_name = "NAME", requires = "coverage")]
+    station: Option<String>,
+}
+
 /// Prints a line per check and goes on after a failure, so that one look shows everything.
-pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
     let config = &context.config;
     let schedule = config.schedule.parse()?;
     print(&format!("ok      configuration: \"{}\" ({})", schedule.expression(), schedule.zone()));
@@ -30,8 +42,14 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
             let has_tables = tell("tables", tables_line(&database).await).is_some();
             // The request is counted, so the tables must be there.
             let has_key = has_tables && tell("key", key_line(config, &database, &context.stop).await).is_some();
+            let is_kept = !options.coverage
+                || (has_key && {
+                    let compared =
+                        coverage::compare(config, &database, options.station.as_deref(), &context.stop).await;
+                    tell("coverage", compared).is_some()
+                });
             database.close().await;
-            has_tables && has_key
+            has_tables && has_key && is_kept
         }
     };
     Ok(if is_good && stations.is_some() { Exit::Done } else { Exit::Failed })

@@ -1,5 +1,7 @@
 //! Subcommands, exit codes, and the sentences that bad input gets.
 
+use sanggwond::standin::Fault;
+
 use crate::support::{KEY, Stage};
 
 #[tokio::test]
@@ -145,6 +147,29 @@ async fn check_tells_what_is_ready_and_what_is_not() {
     );
     assert!(refused.contains("FAILED  key: the API refuses the key: 401") && !refused.contains(KEY), "{refused}");
     assert_eq!(stage.standin.requests(), 2, "one request each");
+}
+
+#[tokio::test]
+async fn check_compares_the_ways_of_searching_and_notices_an_api_that_ignores_a_rectangle() {
+    let stage = Stage::small().await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+    let check = |station| stage.program(&["check", "--coverage", "--station", station]);
+
+    let good = check("서울역").finish().await.expect_code(0);
+
+    let agreed =
+        "ok      coverage: near 서울역, 6 requests: 카페 5 in the circle, 5 in the rectangle and in its quarters";
+    assert!(good.stdout.contains(agreed), "{}", good.stdout);
+    let unknown = check("서울대").finish().await.expect_code(1);
+    assert!(unknown.stdout.contains("FAILED  coverage: no station is called \"서울대\""), "{}", unknown.stdout);
+    // The key is checked with one request; every rectangle after it shows a place of another town.
+    let document = r#"{"id":"1","place_name":"가게","x":"126.9370","y":"37.5552"}"#;
+    let meta = r#""meta":{"is_end":true,"pageable_count":1,"total_count":1,"same_name":null}"#;
+    stage.standin.script(vec![Fault::Body(format!(r#"{{"documents":[{document}],{meta}}}"#)); 7]);
+    let bad = check("서울역").finish().await.expect_code(1);
+    let told =
+        "FAILED  coverage: the circle counts 1 of 카페, but does not show as many different places that lie in it";
+    assert!(bad.stdout.contains(told), "{}", bad.stdout);
 }
 
 #[tokio::test]
