@@ -97,7 +97,7 @@ impl<A: Allowance> Crawl<'_, A> {
     /// When the database fails or the run is no longer ours.
     pub async fn run(&self, stop: &CancellationToken) -> Result<End, store::Error> {
         loop {
-            let cells = self.store.pending_cells(self.fence.run).await?;
+            let mut cells = self.store.pending_cells(self.fence.run).await?;
             if cells.is_empty() {
                 coverage::record(self).await?;
                 return Ok(End::Finished);
@@ -105,8 +105,11 @@ impl<A: Allowance> Crawl<'_, A> {
             if stop.is_cancelled() {
                 return Ok(End::Stopped);
             }
-            let second = cells.iter().filter(|cell| cell.chances > 0).count();
-            if second == cells.len() {
+            // A second chance comes at the end, as long after the first as may be.
+            if cells.iter().any(|cell| cell.chances == 0) {
+                cells.retain(|cell| cell.chances == 0);
+            } else {
+                let second = cells.len();
                 info!(run.id = %self.fence.run, cells = second, "{second} cells failed, each gets a second chance");
             }
             let pass = Pass::new(stop);

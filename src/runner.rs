@@ -126,6 +126,9 @@ pub enum Error {
     /// The stop token fired before the run was open.
     #[error("stopped before the run was open")]
     Stopped,
+    /// A bug.
+    #[error("a bug, before the run was open: {0}")]
+    Panicked(String),
 }
 
 impl Runner {
@@ -146,13 +149,19 @@ impl Runner {
         let fence = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Error::Stopped),
-            claimed = self.claim(assignment, &mut known) => claimed?,
+            claimed = guarded(self.claim(assignment, &mut known)) => claimed.map_err(Error::Panicked)??,
             // Opening takes a while where much is listed anew, and the lock must be kept meanwhile.
             lost = lock.keep() => return Err(lost.into()),
         };
         // From here on there is a row to close.
         let grace = Grace::new(stop, self.settings.grace);
-        let ending = match self.ground(fence.run, known).await {
+        let ground = tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(Ending::Crawled(End::Stopped)),
+            ground = guarded(self.ground(fence.run, known)) => ground.unwrap_or_else(|bug| Err(Ending::Panicked(bug))),
+            error = lock.keep() => Err(Ending::LockLost(error)),
+        };
+        let ending = match ground {
             Ok(ground) => self.work(lock, fence, &ground, &grace).await,
             Err(ending) => ending,
         };
@@ -324,11 +333,16 @@ impl Report {
 
 /// How a crawl ended, be it by a panic.
 async fn ending_of(crawl: impl Future<Output = Result<End, store::Error>>) -> Ending {
-    match AssertUnwindSafe(crawl).catch_unwind().await {
+    match guarded(crawl).await {
         Ok(Ok(end)) => Ending::Crawled(end),
         Ok(Err(error)) => Ending::Store(error),
-        Err(panic) => Ending::Panicked(panic_message(panic.as_ref())),
+        Err(bug) => Ending::Panicked(bug),
     }
+}
+
+/// Does some work; a panic in it is an error with its message.
+async fn guarded<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    AssertUnwindSafe(Box::pin(work)).catch_unwind().await.map_err(|panic| panic_message(panic.as_ref()))
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

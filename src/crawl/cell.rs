@@ -60,19 +60,29 @@ impl<A: Allowance> Reader<'_, A> {
     async fn rect(&mut self, cell: Cell, keyword: &Keyword, rect: Rect) -> Result<(Ending, Evidence), Error> {
         let search = Search::new(keyword, Area::Rect(rect.grown()));
         let mut evidence = self.pages(search).await?;
-        if !evidence.is_cut_off() && evidence.shown() != Shown::All {
+        // What is no place in one order is none in the other.
+        if evidence.is_doubtful() || (!evidence.is_cut_off() && !evidence.is_whole()) {
             self.pause().await?;
             evidence.join(self.pages(Search { sort: Sort::Distance, ..search }).await?);
         }
         if !evidence.is_cut_off() {
             return Ok((done(&evidence), evidence));
         }
+        if evidence.is_astray() {
+            // Divided, every piece would be answered as wildly.
+            return Err(Error::Cell("the answer lies outside the rectangle that was asked for".to_owned()));
+        }
+        let (total_count, pages) = (evidence.total_count(), evidence.pages());
+        if !self.crawl.ground.circles.touches(rect) {
+            // Its stations are gone since the run began.
+            return Ok((Ending::Done { total_count, pages, shown: Shown::Short }, evidence));
+        }
         let pieces = self.pieces(cell, rect, &evidence);
         if pieces.is_empty() {
             self.squeeze(search, &mut evidence).await?;
             return Ok((done(&evidence), evidence));
         }
-        Ok((Ending::Split { total_count: evidence.total_count(), pages: evidence.pages(), pieces }, evidence))
+        Ok((Ending::Split { total_count, pages, pieces }, evidence))
     }
 
     fn pieces(&self, cell: Cell, rect: Rect, evidence: &Evidence) -> Vec<Rect> {
@@ -80,25 +90,31 @@ impl<A: Allowance> Reader<'_, A> {
         let mut known = ground.known.within(cell.keyword, rect);
         // A place that was found just now stands where one is known already, if it is no newcomer.
         let is_new = |position: &LatLng| !known.contains(position);
-        let seen: Vec<_> = evidence.places().map(|place| place.position).filter(is_new).collect();
+        let seen: Vec<_> = evidence.places().iter().map(|place| place.position).filter(is_new).collect();
         known.extend(seen);
         ground.circles.split(rect, evidence.total_count() as usize, known, cover::CAPACITY)
     }
 
     /// Gets what can be had of a rectangle that is too small to be divided: by both orders, and by category group.
     async fn squeeze(&mut self, search: Search<'_>, evidence: &mut Evidence) -> Result<(), Error> {
-        let own: BTreeSet<String> = evidence.places().filter_map(|place| place.category_group_code.clone()).collect();
+        for sort in [Sort::Accuracy, Sort::Distance] {
+            self.pause().await?;
+            evidence.extend(self.every_page(Search { sort, ..search }).await?);
+        }
+        if search.keyword.category_group_code().is_some() {
+            return Ok(());
+        }
+        let own: BTreeSet<String> =
+            evidence.places().iter().filter_map(|place| place.category_group_code.clone()).collect();
         let others: Vec<&str> = CATEGORY_GROUP_CODES.into_iter().filter(|code| !own.contains(*code)).collect();
         let others = others.join(",");
-        let may_filter = search.keyword.category_group_code().is_none();
-        let groups = own.iter().map(String::as_str).chain([others.as_str()]).filter(|_| may_filter).map(Some);
-        for groups in [None].into_iter().chain(groups) {
+        for groups in own.iter().map(String::as_str).chain([others.as_str()]) {
             for sort in [Sort::Accuracy, Sort::Distance] {
                 if evidence.is_whole() {
                     return Ok(());
                 }
                 self.pause().await?;
-                let part = self.every_page(Search { sort, groups, ..search }).await?;
+                let part = self.every_page(Search { sort, groups: Some(groups), ..search }).await?;
                 let is_all = part.shown() == Shown::All;
                 evidence.collect(part);
                 if is_all {

@@ -23,8 +23,14 @@ const MIN_SIDE_M: f64 = 2.6;
 /// A cut that is so far from a position, in degrees, leaves it on one side: a little more than a piece grows.
 const ROOM: f64 = GROWTH * 1.05;
 
-/// Positions that are no farther apart, in degrees, are a heap, which no cut can divide.
-const HEAP: f64 = 2e-6;
+/// Positions that are no farther apart, in degrees, are a heap, which no cut can divide: pieces grow to both sides of it.
+const HEAP: f64 = 2.0 * GROWTH;
+
+/// So many places that a page shows, all in one heap, stand for all that were counted.
+const SAMPLE: usize = 10;
+
+/// A count of more than this is not believed, so that one wild answer does not become thousands of cells.
+const MAX_TOTAL: usize = 20_000;
 
 /// Positions by which a cut may miss the even share, for a better gap.
 const SLACK: usize = 4;
@@ -80,9 +86,10 @@ impl Circles {
     /// `known` are the positions of those that are known. Nothing comes back where it is too small to be divided.
     #[must_use]
     pub fn split(&self, rect: Rect, total: usize, known: Vec<LatLng>, capacity: usize) -> Vec<Rect> {
-        if is_tiny(rect) {
+        if is_tiny(rect) || is_heap(rect, &known) {
             return Vec::new();
         }
+        let total = total.min(MAX_TOTAL);
         let disks: Vec<&Disk> = self.disks.iter().filter(|disk| disk.within(rect).is_some()).collect();
         let mut positions = known;
         if positions.len() * 10 < total * 9 {
@@ -201,18 +208,23 @@ fn divide(frame: Rect, disks: Vec<&Disk>, mut positions: Vec<LatLng>, capacity: 
 /// Where to cut a rectangle, if it must be.
 fn cut(rect: Rect, positions: &mut [LatLng], capacity: usize) -> Option<(Axis, f64)> {
     let (axis, side_m) = longer(rect);
-    if positions.len() > capacity && side_m > MIN_SIDE_M {
-        let hull = positions.iter().map(|at| Rect::at(*at)).reduce(Rect::hull)?;
-        if hull.north - hull.south <= HEAP && hull.east - hull.west <= HEAP {
-            return beside(rect, hull);
-        }
-        let needed = needed(rect, positions.len(), capacity);
-        let wanted = positions.len() * (needed / 2) / needed;
-        return between(rect, axis, positions, wanted).or_else(|| between(rect, axis.other(), positions, wanted));
+    let is_full = positions.len() > capacity && side_m > MIN_SIDE_M;
+    if let Some(cut) = is_full.then(|| through(rect, axis, positions, capacity)).flatten() {
+        return Some(cut);
     }
     // Too large for the API, but not too full: as much as may be, and then the rest.
     let (low, high) = axis.ends(rect);
     (side_m > MAX_SIDE_M).then(|| (axis, low + (high - low) * (0.999 * MAX_SIDE_M / side_m)))
+}
+
+/// A cut that divides what is too much, or goes beside a heap, which cannot be divided.
+fn through(rect: Rect, axis: Axis, positions: &mut [LatLng], capacity: usize) -> Option<(Axis, f64)> {
+    if let Some(heap) = heap(positions) {
+        return beside(rect, heap);
+    }
+    let needed = needed(rect, positions.len(), capacity);
+    let wanted = positions.len() * (needed / 2) / needed;
+    between(rect, axis, positions, wanted).or_else(|| between(rect, axis.other(), positions, wanted))
 }
 
 /// How many pieces so many positions need, those counted twice that two pieces share because each grows.
@@ -269,6 +281,17 @@ fn cheapest(rect: Rect, axis: Axis, degrees: &[f64], wanted: usize) -> Option<(u
 fn is_inside(rect: Rect, axis: Axis, at: f64) -> bool {
     let (low, high) = axis.ends(rect);
     at - low > GROWTH / 4.0 && high - at > GROWTH / 4.0
+}
+
+/// The rectangle around positions that are all in one heap.
+fn heap(positions: &[LatLng]) -> Option<Rect> {
+    let hull = positions.iter().map(|at| Rect::at(*at)).reduce(Rect::hull)?;
+    (hull.north - hull.south <= HEAP && hull.east - hull.west <= HEAP).then_some(hull)
+}
+
+/// Whether there is room for nothing but a heap in a rectangle.
+fn is_heap(rect: Rect, known: &[LatLng]) -> bool {
+    known.len() >= SAMPLE && heap(known).is_some_and(|heap| beside(rect, heap).is_none())
 }
 
 /// A cut beside a heap; `None` where nothing else is left around it.

@@ -4,6 +4,7 @@
 //! nothing.
 
 use std::collections::BTreeMap;
+use std::f64::consts::TAU;
 
 use tracing::info;
 
@@ -51,21 +52,41 @@ fn doubt(leaves: &mut Leaves, lost: &[(KeywordId, LatLng)]) -> BTreeMap<CellNo, 
     doubted
 }
 
+/// Judges the stations whose whole circle was searched: one that came, or moved, since the run began was not.
 fn judge(leaves: &Leaves, stations: &[(StationId, LatLng)], radius_m: u32) -> Vec<StationCoverage> {
     let mut coverage = Vec::new();
     for (station, center) in stations {
-        let circle = Circles::new([Circle { center: *center, radius_m }]);
+        let circle = Circle { center: *center, radius_m };
+        let ground = Circles::new([circle]);
+        let rim: Vec<LatLng> = rim(circle).collect();
         for (keyword, leaves) in leaves {
-            let touching = || leaves.iter().filter(|leaf| circle.touches(leaf.rect));
-            coverage.push(StationCoverage {
-                station: *station,
-                keyword: *keyword,
-                is_complete: touching().all(|leaf| leaf.shown == Some(Shown::All)),
-                is_cut_off: touching().any(|leaf| leaf.shown == Some(Shown::Truncated)),
-            });
+            let touching: Vec<&Leaf> = leaves.iter().filter(|leaf| ground.touches(leaf.rect)).collect();
+            let is_searched = |position: &LatLng| touching.iter().any(|leaf| leaf.rect.contains(*position));
+            if rim.iter().all(is_searched) {
+                coverage.push(StationCoverage {
+                    station: *station,
+                    keyword: *keyword,
+                    is_complete: touching.iter().all(|leaf| leaf.shown == Some(Shown::All)),
+                    is_cut_off: touching.iter().any(|leaf| leaf.shown == Some(Shown::Truncated)),
+                });
+            }
         }
     }
     coverage
+}
+
+/// The centre of a circle and positions on its rim, the four outermost among them.
+fn rim(circle: Circle) -> impl Iterator<Item = LatLng> {
+    const POSITIONS: u32 = 64;
+    let (latitude, longitude) = (circle.center.latitude(), circle.center.longitude());
+    let radius_m = f64::from(circle.radius_m);
+    let (south_north, east_west) = circle.center.metres_per_degree(radius_m);
+    (0..POSITIONS)
+        .map(move |step| (f64::from(step) * TAU / f64::from(POSITIONS)).sin_cos())
+        .chain([(0.0, 0.0)])
+        .filter_map(move |(north, east)| {
+            LatLng::new(latitude + north * radius_m / south_north, longitude + east * radius_m / east_west).ok()
+        })
 }
 
 #[cfg(test)]
@@ -82,12 +103,13 @@ mod tests {
     fn a_station_is_covered_as_well_as_the_worst_rectangle_that_touches_its_circle() {
         let at = |longitude| LatLng::new(37.5, longitude).unwrap();
         let leaves = vec![leaf(1, 126.9, Shown::All), leaf(2, 127.0, Shown::Truncated), leaf(3, 127.1, Shown::Short)];
-        let stations = [126.95, 127.0, 127.05, 127.15].map(|longitude| (StationId(0), at(longitude)));
+        let stations = [126.95, 127.0, 127.05, 127.15, 127.199, 128.0].map(|longitude| (StationId(0), at(longitude)));
 
         let coverage = judge(&Leaves::from([(KeywordId(1), leaves)]), &stations, 1000);
 
         let told: Vec<_> = coverage.iter().map(|one| (one.is_complete, one.is_cut_off)).collect();
-        assert_eq!(told, [(true, false), (false, true), (false, true), (false, false)]);
+        let expected = [(true, false), (false, true), (false, true), (false, false)];
+        assert_eq!(told, expected, "the last two lie partly, or wholly, where nothing was searched");
     }
 
     #[test]

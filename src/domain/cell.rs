@@ -1,13 +1,16 @@
 //! A cell, one keyword in one area, and what follows from a page of it.
 
-use std::collections::BTreeMap;
+mod evidence;
+
 use std::num::NonZeroU32;
 use std::ops::AddAssign;
 
-use super::geo::{Area, GROWTH, Rect};
+use super::geo::Rect;
 use super::keyword::KeywordId;
-use super::place::{Place, PlaceId};
+use super::place::Place;
 use super::station::StationId;
+
+pub use evidence::{Evidence, Shown};
 
 /// The places on a full page.
 pub const PAGE_SIZE: u32 = 15;
@@ -104,17 +107,6 @@ pub enum Ending {
     Stopped,
 }
 
-/// How much of what it found the API showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// All of it, and that is proven: only such a cell can tell that something is not there.
-    All,
-    /// Not as many as it counted, or something that does not belong here.
-    Short,
-    /// It shows no more of a search.
-    Truncated,
-}
-
 /// In which order an answer comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
@@ -123,116 +115,6 @@ pub enum Sort {
     Accuracy,
     /// The nearest first.
     Distance,
-}
-
-/// What the pages of a cell have brought, and what that proves.
-#[derive(Clone, Debug)]
-pub struct Evidence {
-    area: Area,
-    /// The different places.
-    places: BTreeMap<PlaceId, Place>,
-    /// Documents that are no places, of the reading that had most of them.
-    rejected: u32,
-    total_count: u32,
-    pages: u32,
-    is_cut_off: bool,
-    is_doubtful: bool,
-}
-
-impl Evidence {
-    /// Begins without any page of an area.
-    #[must_use]
-    pub fn of(area: Area) -> Self {
-        let places = BTreeMap::new();
-        Self { area, places, rejected: 0, total_count: 0, pages: 0, is_cut_off: false, is_doubtful: false }
-    }
-
-    /// Adds a page.
-    pub fn add(&mut self, meta: Meta, places: Vec<Place>, rejected: u32) {
-        self.is_doubtful |= self.pages > 0 && meta.total_count != self.total_count;
-        self.is_doubtful |= places.iter().any(|place| !self.holds(place));
-        self.is_cut_off |= meta.is_cut_off();
-        self.total_count = meta.total_count;
-        self.pages += 1;
-        self.rejected += rejected;
-        self.places.extend(places.into_iter().map(|place| (place.id.clone(), place)));
-    }
-
-    /// Adds what another reading of the same area brought. Where that one proves everything, the doubts are over.
-    pub fn join(&mut self, other: Self) {
-        let is_proof = other.shown() == Shown::All;
-        self.is_doubtful =
-            !is_proof && (self.is_doubtful || other.is_doubtful || self.total_count != other.total_count);
-        self.total_count = other.total_count;
-        self.rejected = self.rejected.max(other.rejected);
-        self.pages += other.pages;
-        self.is_cut_off |= other.is_cut_off;
-        self.places.extend(other.places);
-    }
-
-    /// Adds places of a narrower search, which prove nothing for the whole.
-    pub fn collect(&mut self, part: Self) {
-        self.pages += part.pages;
-        self.is_doubtful |= part.is_doubtful;
-        self.places.extend(part.places);
-    }
-
-    /// Whether a page said that there is more than can be shown.
-    #[must_use]
-    pub fn is_cut_off(&self) -> bool {
-        self.is_cut_off
-    }
-
-    /// Whether as many different places came as the API counted.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.places.len() + self.rejected as usize >= self.total_count as usize
-    }
-
-    /// What is proven.
-    #[must_use]
-    pub fn shown(&self) -> Shown {
-        match (self.is_whole(), self.is_cut_off) {
-            (true, _) if !self.is_doubtful => Shown::All,
-            (false, true) => Shown::Truncated,
-            _ => Shown::Short,
-        }
-    }
-
-    /// Matches that the API counted last.
-    #[must_use]
-    pub fn total_count(&self) -> u32 {
-        self.total_count
-    }
-
-    /// Pages that were read.
-    #[must_use]
-    pub fn pages(&self) -> u32 {
-        self.pages
-    }
-
-    /// The different places so far.
-    pub fn places(&self) -> impl Iterator<Item = &Place> {
-        self.places.values()
-    }
-
-    /// The different places, and how many documents were none.
-    #[must_use]
-    pub fn into_places(self) -> (Vec<Place>, u32) {
-        (self.places.into_values().collect(), self.rejected)
-    }
-
-    /// Whether a place lies in the area, or a metre beside it.
-    fn holds(&self, place: &Place) -> bool {
-        match self.area {
-            Area::Circle(circle) => circle.center.distance_m(place.position) <= f64::from(circle.radius_m) + 1.0,
-            Area::Rect(Rect { west, south, east, north }) => {
-                let around =
-                    Rect { west: west - GROWTH, south: south - GROWTH, east: east + GROWTH, north: north + GROWTH };
-                around.contains(place.position)
-            }
-        }
-    }
 }
 
 /// Where a cell stands in the ledger.

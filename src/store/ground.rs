@@ -295,14 +295,18 @@ impl Store {
         Ok(lost.collect())
     }
 
-    /// Where the places are that each keyword has found and not lost again.
+    /// Where the places are that each keyword has found. What the last full run in rectangles did not find is not there any
+    /// more, or lies where nobody looks.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn known_positions(&self) -> Result<BTreeMap<KeywordId, Vec<LatLng>>, Error> {
         let mut positions: BTreeMap<KeywordId, Vec<LatLng>> = BTreeMap::new();
         let mut rows = sqlx::query!(
-            "select keyword_id, latitude, longitude from place_keyword join place using (place_id) where gone_at is null"
+            "select keyword_id, latitude, longitude from place_keyword join place using (place_id)
+             where gone_at is null and last_seen_run >= coalesce((
+                 select max(crawl_run_id) from crawl_run
+                 where coverage = 'complete' and scope is null and status = 'succeeded'), 0)"
         )
         .fetch(&self.pool);
         while let Some(row) = rows.try_next().await? {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sanggwond::domain::station::Station;
+use sanggwond::standin::DEMO_PLACES;
 use sanggwond::stations;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -28,6 +29,12 @@ pub(crate) struct Crawl {
     pub(crate) latency: &'static str,
     /// `kakao.max_in_flight`.
     pub(crate) in_flight: u32,
+    /// `crawl.coverage`.
+    pub(crate) coverage: &'static str,
+    /// How many places the world has.
+    pub(crate) places: usize,
+    /// Which week it is in the world.
+    pub(crate) week: u32,
 }
 
 /// What came of it.
@@ -55,13 +62,21 @@ pub(crate) struct Summary {
 }
 
 impl Crawl {
-    /// Starts a stand-in and crawls it.
+    /// By station, in the world of the demo, with answers at once.
+    pub(crate) const AT_ONCE: Self =
+        Self { stations: 0, latency: "0s", in_flight: 5, coverage: "station", places: DEMO_PLACES, week: 0 };
+
+    /// Starts a stand-in and crawls it into a fresh database.
     pub(crate) async fn run(self) -> anyhow::Result<Crawled> {
+        self.run_into(Database::fresh().await).await
+    }
+
+    /// Starts a stand-in and crawls it.
+    pub(crate) async fn run_into(self, database: Database) -> anyhow::Result<Crawled> {
         let folder = tempfile::tempdir()?;
         let (config, station_file) = (folder.path().join("config.toml"), folder.path().join("stations.csv"));
         fs::write(&config, "[log]\nfilter = \"warn\"\n")?;
         fs::write(&station_file, self.station_file()?)?;
-        let database = Database::fresh().await;
         let (standin, url) = self.start_standin().await?;
         let crawl = sanggwond(&["crawl", "--format", "json", "--config"])
             .arg(&config)
@@ -70,11 +85,13 @@ impl Crawl {
             .env("SANGGWOND_KAKAO__BASE_URL", url)
             .env("SANGGWOND_KAKAO__MAX_IN_FLIGHT", self.in_flight.to_string())
             .env("SANGGWOND_CRAWL__PAGE_DELAY", "0s")
+            .env("SANGGWOND_CRAWL__COVERAGE", self.coverage)
             .env("SANGGWOND_CRAWL__STATIONS", &station_file)
             .spawn()?;
         let crawled = watch(crawl, database).await?;
         drop(standin);
-        anyhow::ensure!(crawled.summary.cells_done == self.stations * 10, "not all cells were read");
+        let is_whole = self.coverage != "station" || crawled.summary.cells_done == self.stations * 10;
+        anyhow::ensure!(is_whole, "not all cells were read");
         Ok(crawled)
     }
 
@@ -87,7 +104,9 @@ impl Crawl {
     }
 
     async fn start_standin(self) -> anyhow::Result<(Child, String)> {
-        let mut standin = sanggwond(&["standin", "--latency", self.latency]).spawn()?;
+        let (places, week) = (self.places.to_string(), self.week.to_string());
+        let arguments = ["standin", "--latency", self.latency, "--places", &places, "--week", &week];
+        let mut standin = sanggwond(&arguments).spawn()?;
         let stdout = standin.stdout.take().context("it has no stdout")?;
         let url = BufReader::new(stdout).lines().next_line().await?.context("the stand-in does not listen")?;
         Ok((standin, url))
@@ -123,7 +142,7 @@ fn sanggwond(arguments: &[&str]) -> Command {
 /// Looks at a crawl until its end. A dead process keeps its times until somebody waits for it, but not its memory.
 async fn watch(mut crawl: Child, database: Database) -> anyhow::Result<Crawled> {
     let process = crawl.id().context("it has ended already")?;
-    let mut peak_kib = 0.0;
+    let mut most_mib = 0.0;
     let cpu_ms = loop {
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
         // The name before the bracket may hold anything.
@@ -131,15 +150,20 @@ async fn watch(mut crawl: Child, database: Database) -> anyhow::Result<Crawled> 
         if fields[0] == "Z" {
             break (fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) * TICK_MS;
         }
-        let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-        if let Some(peak) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
-            peak_kib = peak.trim().trim_end_matches(" kB").parse()?;
-        }
+        // A process that is just ending has no memory any more.
+        most_mib = peak_mib(&process.to_string()).unwrap_or(most_mib);
         tokio::time::sleep(LOOK_EVERY).await;
     };
     let mut stdout = String::new();
     crawl.stdout.take().context("it has no stdout")?.read_to_string(&mut stdout).await?;
     let status = crawl.wait().await?;
     anyhow::ensure!(status.success(), "the crawl ended with {status}");
-    Ok(Crawled { summary: serde_json::from_str(&stdout)?, peak_mib: peak_kib / 1024.0, database, cpu_ms })
+    Ok(Crawled { summary: serde_json::from_str(&stdout)?, peak_mib: most_mib, database, cpu_ms })
+}
+
+/// The most memory that a process has taken, in MiB.
+pub(crate) fn peak_mib(process: &str) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(peak.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }

@@ -12,6 +12,7 @@ mod database;
 mod server;
 
 mod bare;
+mod complete;
 mod crawl;
 mod requests;
 mod table;
@@ -34,16 +35,21 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::default();
-    latency(&mut table).await?;
     let (all, _) = stations::load(None)?;
+    // First, because what others have freed would not count.
+    complete::planning(&mut table, &all)?;
+    latency(&mut table).await?;
     speed(&mut table, &all).await?;
     memory(&mut table, &all).await?;
+    for places in [100_000, 200_000] {
+        complete::compare(&mut table, &all, places).await?;
+    }
     Ok(if table.is_within_limits() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// How well a crawl uses the requests that it may have in flight, and what its pages cost.
 async fn latency(table: &mut Table) -> anyhow::Result<()> {
-    let slow_api = Crawl { stations: 200, latency: "50ms", in_flight: 5 };
+    let slow_api = Crawl { stations: 200, latency: "50ms", ..Crawl::AT_ONCE };
     let five = slow_api.run().await?;
     table.section(
         "2,000 cells, answers after 50 ms, 5 requests in flight",
@@ -69,7 +75,7 @@ async fn latency(table: &mut Table) -> anyhow::Result<()> {
 
 /// How fast a crawl gets where the API holds nothing back, and what it asks for.
 async fn speed(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
-    let full = Crawl { stations: all.len(), latency: "0s", in_flight: 64 }.run().await?;
+    let full = Crawl { stations: all.len(), in_flight: 64, ..Crawl::AT_ONCE }.run().await?;
     compare_writing(table, &full).await?;
 
     let asked = requests::count(all)?;
@@ -91,7 +97,7 @@ async fn speed(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
 
 /// Whether memory grows with the crawl, with as many requests in flight as there are by default.
 async fn memory(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
-    let full = Crawl { stations: all.len(), latency: "0s", in_flight: 5 };
+    let full = Crawl { stations: all.len(), ..Crawl::AT_ONCE };
     let [least_mib, _, part_mib, _, most_mib] = short_peaks_mib(Crawl { stations: 50, ..full }).await?;
     let full = full.run().await?;
     table.section(

@@ -7,7 +7,7 @@ use sanggwond::domain::station::Station;
 use sanggwond::standin::{DEMO_PLACES, Recipe, Search, World};
 
 /// `crawl.keywords` by default.
-const KEYWORDS: [&str; 10] =
+pub(crate) const KEYWORDS: [&str; 10] =
     ["스터디룸", "식당", "카페", "호프", "헬스클럽", "도서관", "공원", "미술관", "애견카페", "셀프사진"];
 
 /// The most pages that the API shows of a search.

@@ -107,8 +107,8 @@ impl<'a> Asker<'a> {
 
 /// Whether the three ways found the same places.
 fn agree(circle: Circle, in_circle: &Evidence, whole: &Evidence, quarters: &[Evidence]) -> anyhow::Result<()> {
-    let ids = |evidence: &Evidence| evidence.places().map(|place| place.id.clone()).collect::<BTreeSet<_>>();
-    let near = whole.places().filter(|place| circle.contains(place.position)).map(|place| place.id.clone());
+    let ids = |evidence: &Evidence| evidence.places().iter().map(|place| place.id.clone()).collect::<BTreeSet<_>>();
+    let near = whole.places().iter().filter(|place| circle.contains(place.position)).map(|place| place.id.clone());
     anyhow::ensure!(
         near.collect::<BTreeSet<_>>() == ids(in_circle),
         "the circle does not show the same places as the rectangle around it"

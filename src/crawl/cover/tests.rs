@@ -85,6 +85,19 @@ fn a_heap_at_one_spot_is_cut_out_of_its_surroundings() {
 }
 
 #[test]
+fn a_cluster_that_cannot_be_divided_does_not_keep_the_rest_in_one_piece() {
+    let circles: Vec<Circle> =
+        (0..144).map(|n| circle(37.0 + f64::from(n / 12) * 0.05, 127.0 + f64::from(n % 12) * 0.06, 4000)).collect();
+    let jitter = |n: u32| at(37.3 + f64::from(n % 8) * 1.7e-6, 127.3 + f64::from(n / 8) * 1.5e-6);
+
+    let rects = Circles::new(circles).cover((0..60).map(jitter).collect(), CAPACITY);
+
+    assert!(rects.iter().all(|rect| rect.grown().width_m() <= 20_000.0 && rect.grown().height_m() <= 20_000.0));
+    let full = rects.iter().filter(|rect| rect.grown().contains(at(37.3, 127.3)));
+    assert_eq!(full.count(), 1, "it is cut out, not cut through");
+}
+
+#[test]
 fn nine_hundred_hits_are_not_halved_five_times_in_a_row() {
     let ground = Circles::new([circle(37.5, 127.0, 1000)]);
     let rect = ground.cover(Vec::new(), CAPACITY)[0];
