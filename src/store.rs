@@ -6,6 +6,7 @@
 mod cause;
 mod cells;
 mod connection;
+mod coverage;
 mod daemons;
 mod ground;
 mod lock;
@@ -27,8 +28,9 @@ use crate::domain::station::StationMap;
 pub use cause::Cause;
 pub use cells::{Leaf, PlannedCell};
 pub use connection::Target;
+pub use coverage::StationCoverage;
 pub use daemons::DaemonId;
-pub use ground::{StationCoverage, StoredKeyword};
+pub use ground::StoredKeyword;
 pub use lock::RunLock;
 pub use runs::{Closing, Counts, HistoryRow, NewRun, Opening, RunGround};
 pub use schema::SchemaState;
@@ -154,7 +156,7 @@ impl Store {
         let moved = cells::advance(&mut transaction, fence.run, outcomes).await?;
         cells::add_pieces(&mut transaction, fence.run, &moved).await?;
         let written = places::upsert(&mut transaction, fence.run, stations, &moved, now).await?;
-        ground::stamp_coverage(&mut transaction, fence.run, &moved, now).await?;
+        coverage::stamp(&mut transaction, stations.radius_m(), &moved, now).await?;
         runs::count(&mut transaction, fence.run, &moved, written, now).await?;
         transaction.commit().await?;
         Ok(written)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 
 use super::{Error, Store};
@@ -39,26 +40,25 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn pending_cells(&self, run: RunId) -> Result<Vec<Cell>, Error> {
-        let rows = sqlx::query!(
+        let mut rows = sqlx::query!(
             "select cell_no, keyword_id, station_id, west, south, east, north, chances, attempts from crawl_cell
              where crawl_run_id = $1 and status = 'pending' order by chances, cell_no",
             run.0
         )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                let rect = rect([row.west, row.south, row.east, row.north]).map(CellArea::Within);
-                let area = row.station_id.map(|station| CellArea::Around(StationId(station))).or(rect);
-                Ok(Cell {
-                    no: CellNo(row.cell_no),
-                    keyword: KeywordId(row.keyword_id),
-                    area: area.ok_or_else(|| no_area(row.cell_no))?,
-                    chances: row.chances,
-                    attempts: row.attempts,
-                })
-            })
-            .collect()
+        .fetch(&self.pool);
+        let mut cells = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            let rect = rect([row.west, row.south, row.east, row.north]).map(CellArea::Within);
+            let area = row.station_id.map(|station| CellArea::Around(StationId(station))).or(rect);
+            cells.push(Cell {
+                no: CellNo(row.cell_no),
+                keyword: KeywordId(row.keyword_id),
+                area: area.ok_or_else(|| no_area(row.cell_no))?,
+                chances: row.chances,
+                attempts: row.attempts,
+            });
+        }
+        Ok(cells)
     }
 
     /// The rectangles of a run that is through.
@@ -66,25 +66,27 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn leaves(&self, run: RunId) -> Result<Vec<Leaf>, Error> {
-        let rows = sqlx::query!(
+        let mut rows = sqlx::query!(
             "select cell_no, keyword_id, west, south, east, north, status, complete, truncated from crawl_cell
              where crawl_run_id = $1 and station_id is null and status in ('done', 'failed')",
             run.0
         )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                let shown = match (row.complete, row.truncated) {
-                    (true, _) => Shown::All,
-                    (false, true) => Shown::Truncated,
-                    (false, false) => Shown::Short,
-                };
-                let rect = rect([row.west, row.south, row.east, row.north]).ok_or_else(|| no_area(row.cell_no))?;
-                let (no, keyword) = (CellNo(row.cell_no), KeywordId(row.keyword_id));
-                Ok(Leaf { no, keyword, rect, shown: (row.status == "done").then_some(shown) })
-            })
-            .collect()
+        .fetch(&self.pool);
+        let mut leaves = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            let shown = match (row.complete, row.truncated) {
+                (true, _) => Shown::All,
+                (false, true) => Shown::Truncated,
+                (false, false) => Shown::Short,
+            };
+            leaves.push(Leaf {
+                no: CellNo(row.cell_no),
+                keyword: KeywordId(row.keyword_id),
+                rect: rect([row.west, row.south, row.east, row.north]).ok_or_else(|| no_area(row.cell_no))?,
+                shown: (row.status == "done").then_some(shown),
+            });
+        }
+        Ok(leaves)
     }
 }
 

@@ -1,16 +1,13 @@
-//! Stations and keywords as stored, and how well each station is covered.
+//! Stations and keywords as stored.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 
-use super::{Error, Fence, Store, cells, runs};
-use crate::domain::cell::{CellNo, Ending, Outcome};
+use super::Error;
 use crate::domain::geo::LatLng;
 use crate::domain::keyword::{Keyword, KeywordId};
-use crate::domain::run::RunId;
 use crate::domain::station::{Station, StationId, StoredStation, recognise};
 
 /// A keyword with its key.
@@ -168,152 +165,4 @@ pub(super) async fn sync_keywords(
             .execute(connection)
             .await?;
     Ok(!changed.is_empty() || retired.rows_affected() > 0)
-}
-
-/// Records how the cells of a batch cover their stations.
-pub(super) async fn stamp_coverage(
-    connection: &mut PgConnection,
-    run: RunId,
-    outcomes: &[&Outcome],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let done: Vec<i32> = outcomes
-        .iter()
-        .filter(|outcome| matches!(outcome.ending, Ending::Done { .. }))
-        .map(|outcome| outcome.cell.no.0)
-        .collect();
-    sqlx::query!(
-        "insert into station_keyword as known
-             (station_id, keyword_id, radius_m, complete_since, complete_at, cut_off, places)
-         select station_id, keyword_id, radius_m, since.instant, since.instant, truncated, places
-         from crawl_cell cross join lateral (select case when complete then $3::timestamptz end) as since (instant)
-         where crawl_run_id = $1 and cell_no = any($2) and station_id is not null
-         on conflict (station_id, keyword_id) do update set
-             radius_m = excluded.radius_m,
-             complete_since = case
-                 when known.radius_m = excluded.radius_m and excluded.complete_at is not null
-                 then coalesce(known.complete_since, excluded.complete_since)
-                 else excluded.complete_since end,
-             complete_at = coalesce(excluded.complete_at, known.complete_at),
-             cut_off = excluded.cut_off,
-             places = excluded.places",
-        run.0,
-        &done,
-        now
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// How well a run in rectangles covered a station for a keyword.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StationCoverage {
-    /// The station.
-    pub station: StationId,
-    /// The keyword.
-    pub keyword: KeywordId,
-    /// Whether every rectangle that touches its circle is proven.
-    pub is_complete: bool,
-    /// Whether the API found more than it showed in one of them.
-    pub is_cut_off: bool,
-}
-
-impl Store {
-    /// Records how a run in rectangles covered its stations, and takes its proof from cells that showed too few places,
-    /// each with how many.
-    ///
-    /// # Errors
-    /// When the run is no longer ours or the database fails.
-    pub async fn record_coverage(
-        &self,
-        fence: Fence,
-        (radius_m, coverage): (u32, &[StationCoverage]),
-        doubted: &BTreeMap<CellNo, i32>,
-        now: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        runs::hold(&mut transaction, fence).await?;
-        cells::doubt(&mut transaction, fence.run, doubted).await?;
-        let stations: Vec<i32> = coverage.iter().map(|one| one.station.0).collect();
-        let keywords: Vec<i32> = coverage.iter().map(|one| one.keyword.0).collect();
-        let complete: Vec<bool> = coverage.iter().map(|one| one.is_complete).collect();
-        let cut_off: Vec<bool> = coverage.iter().map(|one| one.is_cut_off).collect();
-        sqlx::query!(
-            "insert into station_keyword as known
-                 (station_id, keyword_id, radius_m, complete_since, complete_at, cut_off, places)
-             select station_id, keyword_id, $5, since.instant, since.instant, cut_off, coalesce(listed.places, 0)
-             from unnest($1::int[], $2::int[], $3::bool[], $4::bool[]) as t (station_id, keyword_id, complete, cut_off)
-             cross join lateral (select case when complete then $6::timestamptz end) as since (instant)
-             left join (
-                 select station_id, keyword_id, count(*)::int as places from listing where gone_at is null group by 1, 2
-             ) listed using (station_id, keyword_id)
-             on conflict (station_id, keyword_id) do update set
-                 radius_m = excluded.radius_m,
-                 complete_since = case
-                     when known.radius_m = excluded.radius_m and excluded.complete_at is not null
-                     then coalesce(known.complete_since, excluded.complete_since)
-                     else excluded.complete_since end,
-                 complete_at = coalesce(excluded.complete_at, known.complete_at),
-                 cut_off = excluded.cut_off,
-                 places = excluded.places",
-            &stations,
-            &keywords,
-            &complete,
-            &cut_off,
-            i32::try_from(radius_m).unwrap_or(i32::MAX),
-            now
-        )
-        .execute(&mut *transaction)
-        .await?;
-        Ok(transaction.commit().await?)
-    }
-
-    /// Where the places are that a run has seen before it divided a rectangle, and not again in its pieces.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn lost_in_pieces(&self, run: RunId) -> Result<Vec<(KeywordId, LatLng)>, Error> {
-        let split =
-            sqlx::query_scalar!("select cell_no from crawl_cell where crawl_run_id = $1 and status = 'split'", run.0)
-                .fetch_all(&self.pool)
-                .await?;
-        if split.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = sqlx::query!(
-            "select keyword_id, latitude, longitude from place_keyword join place using (place_id)
-             where last_seen_run = $1 and last_seen_cell = any($2)",
-            run.0,
-            &split
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let lost = rows
-            .into_iter()
-            .filter_map(|row| Some((KeywordId(row.keyword_id), LatLng::new(row.latitude, row.longitude).ok()?)));
-        Ok(lost.collect())
-    }
-
-    /// Where the places are that each keyword has found. What the last full run in rectangles did not find is not there any
-    /// more, or lies where nobody looks.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn known_positions(&self) -> Result<BTreeMap<KeywordId, Vec<LatLng>>, Error> {
-        let mut positions: BTreeMap<KeywordId, Vec<LatLng>> = BTreeMap::new();
-        let mut rows = sqlx::query!(
-            "select keyword_id, latitude, longitude from place_keyword join place using (place_id)
-             where gone_at is null and last_seen_run >= coalesce((
-                 select max(crawl_run_id) from crawl_run
-                 where coverage = 'complete' and scope is null and status = 'succeeded'), 0)"
-        )
-        .fetch(&self.pool);
-        while let Some(row) = rows.try_next().await? {
-            if let Ok(position) = LatLng::new(row.latitude, row.longitude) {
-                positions.entry(KeywordId(row.keyword_id)).or_default().push(position);
-            }
-        }
-        Ok(positions)
-    }
 }
