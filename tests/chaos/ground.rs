@@ -14,6 +14,7 @@ use crate::tables::{Tables, check_runs};
 pub(crate) struct Ground {
     stations: Vec<Station>,
     recipe: Recipe,
+    coverage: &'static str,
     undisturbed: OnceCell<Undisturbed>,
 }
 
@@ -26,12 +27,12 @@ pub(crate) struct Undisturbed {
 }
 
 impl Ground {
-    /// So many stations, and the places around them.
-    pub(crate) fn new(count: usize) -> Self {
+    /// So many stations, and the places around them, to be covered in one of the two ways.
+    pub(crate) fn new(count: usize, coverage: &'static str) -> Self {
         let (mut stations, _) = stations::load(None).unwrap();
         stations.truncate(count);
         let places = count * 400;
-        Self { stations, recipe: Recipe { seed: 11, week: 0, places }, undisturbed: OnceCell::new() }
+        Self { stations, recipe: Recipe { seed: 11, week: 0, places }, coverage, undisturbed: OnceCell::new() }
     }
 
     /// A stage on this ground.
@@ -48,7 +49,7 @@ impl Ground {
     pub(crate) async fn undisturbed(&self) -> &Undisturbed {
         let crawl = async {
             let stage = self.stage().await;
-            crawl(&stage).finish().await.expect_code(0);
+            self.crawl(&stage).finish().await.expect_code(0);
             let tables = Tables::of(&stage).await;
             let (cells, places) = (tables.rows("station_keyword"), tables.rows("place"));
             println!("undisturbed: {cells} cells, {} requests, {places} places", stage.standin.requests());
@@ -56,6 +57,11 @@ impl Ground {
             Undisturbed { tables, requests: stage.standin.requests() }
         };
         self.undisturbed.get_or_init(|| crawl).await
+    }
+
+    /// One crawl by hand.
+    pub(crate) fn crawl(&self, stage: &Stage) -> Program {
+        crawl(stage).set("SANGGWOND_CRAWL__COVERAGE", self.coverage)
     }
 
     /// Checks that the tables are those of an undisturbed crawl, and that the history tells the truth.

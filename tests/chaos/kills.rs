@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use sanggwond::standin::{Fault, Switches};
+use sanggwond::standin::{Fault, Recorded, Switches};
 
 use crate::Plan;
 use crate::chance::Chance;
 use crate::findings::Findings;
-use crate::ground::{crawl, stored_requests};
+use crate::ground::{Ground, stored_requests};
 use crate::support::Stage;
 
 /// The cells that may be read again after a kill: a batch that is not written yet, what waits for the writer, and the
@@ -25,7 +25,7 @@ struct Before {
 
 impl Before {
     async fn now(stage: &Stage) -> Self {
-        let done: i64 = stage.value("select count(*) from crawl_cell where status = 'done'").await;
+        let done: i64 = stage.value("select count(*) from crawl_cell where status in ('done', 'split')").await;
         Self {
             arrived: stage.standin.requests(),
             stored: stored_requests(stage).await,
@@ -62,11 +62,22 @@ fn in_flight_for(time: Duration, latency: Duration) -> u64 {
     5 * u64::try_from(time.as_millis() / latency.as_millis()).unwrap()
 }
 
+/// Kills a crawl around stations.
+pub(crate) async fn around_stations(plan: &Plan, findings: &mut Findings) {
+    run(plan, &plan.ground, findings).await;
+}
+
+/// Kills a crawl in rectangles, which are divided meanwhile.
+pub(crate) async fn in_rectangles(plan: &Plan, findings: &mut Findings) {
+    let ground = Ground::new(plan.pick(32, 100), "complete");
+    run(plan, &ground, findings).await;
+}
+
 /// Kills the crawl again and again, until it is through.
-pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
+async fn run(plan: &Plan, ground: &Ground, findings: &mut Findings) {
     let (kills, latency) = (plan.pick(8, 60), Duration::from_millis(plan.pick(50, 100)));
-    let expected = plan.ground.undisturbed().await;
-    let stage = plan.ground.stage().await;
+    let expected = ground.undisturbed().await;
+    let stage = ground.stage().await;
     let fault_kinds = vec![
         Fault::Status(500, false),
         Fault::Status(502, true),
@@ -85,7 +96,7 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     while losses.requests.len() < kills && !is_through {
         let left = (expected.requests * 105 / 100).saturating_sub(before.stored);
         let fair = left / (kills - losses.requests.len()) as u64 + typical_loss;
-        let mut crawl = crawl(&stage).start();
+        let mut crawl = ground.crawl(&stage).start();
         let instant = async {
             if losses.requests.len() % 6 == 5 {
                 // By time, so that opening and resuming are hit, too, which no request announces.
@@ -112,10 +123,10 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
         before = now;
     }
     if !is_through {
-        crawl(&stage).finish().await.expect_code(0);
+        ground.crawl(&stage).finish().await.expect_code(0);
     }
 
-    plan.ground.check(&stage, findings).await;
+    ground.check(&stage, findings).await;
     let runs: i64 = stage.value("select count(*) from crawl_run").await;
     findings.check(runs == 1, || format!("{runs} rows of history"));
     losses.tell(latency, findings);
@@ -135,6 +146,10 @@ async fn gone(stage: &Stage) {
 fn touched(stage: &Stage, arrived: u64) -> usize {
     let recorded = stage.standin.recorded();
     let since = recorded.iter().skip(usize::try_from(arrived).unwrap());
-    let cell = |name: &str, params: &std::collections::BTreeMap<String, String>| params[name].clone();
-    since.map(|one| ["query", "x", "y"].map(|name| cell(name, &one.params))).collect::<BTreeSet<_>>().len()
+    // The centre of a rectangle is sent where it is read once more, and does not make it another cell.
+    let area = |one: &Recorded| match one.params.get("rect") {
+        Some(rect) => rect.clone(),
+        None => format!("{},{}", one.params["x"], one.params["y"]),
+    };
+    since.map(|one| (one.params["query"].clone(), area(one))).collect::<BTreeSet<_>>().len()
 }

@@ -14,7 +14,7 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     // In the short form the pause after the first 429 is a tenth of the time, and the machine may be slow: it is noted only.
     let least = plan.pick(0.0, 0.85);
     // Some three thousand requests in the long form.
-    let larger = Ground::new(190);
+    let larger = Ground::new(190, "station");
     let ground = plan.pick(&plan.ground, &larger);
     ground.undisturbed().await;
     let stage = ground.stage().await;

@@ -44,8 +44,9 @@ struct Case {
     run: for<'a> fn(&'a Plan, &'a mut Findings) -> BoxFuture<'a, ()>,
 }
 
-const CASES: [Case; 10] = [
-    Case { name: "kill -9 at random instants", run: |plan, findings| Box::pin(kills::run(plan, findings)) },
+const CASES: [Case; 11] = [
+    Case { name: "kill -9 at random instants", run: |plan, findings| Box::pin(kills::around_stations(plan, findings)) },
+    Case { name: "kill -9 among rectangles", run: |plan, findings| Box::pin(kills::in_rectangles(plan, findings)) },
     Case { name: "SIGTERM at random instants", run: |plan, findings| Box::pin(signals::run(plan, findings)) },
     Case { name: "the database restarts", run: |plan, findings| Box::pin(restarts::run(plan, findings)) },
     Case { name: "two daemons", run: |plan, findings| Box::pin(daemons::two(plan, findings)) },
@@ -104,7 +105,7 @@ impl Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::read();
     let Arguments { is_long, seed, .. } = arguments;
-    let plan = Plan { is_long, seed, ground: Ground::new(if is_long { 100 } else { 32 }) };
+    let plan = Plan { is_long, seed, ground: Ground::new(if is_long { 100 } else { 32 }, "station") };
     println!("chaos, {} form, --seed {seed}", plan.pick("short", "long"));
     let mut lines = Vec::new();
     let mut is_good = true;

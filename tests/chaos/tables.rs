@@ -1,4 +1,5 @@
-//! What the tables hold, without instants and run numbers, in comparable lines.
+//! What the tables hold, without instants and run numbers, in comparable lines. Of places that are listed nowhere it is a
+//! matter of chance which are found: they lie beside the circles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,12 +22,14 @@ const LINES: [(&str, &str); 6] = [
     (
         "place",
         "select (to_jsonb(p) - '{first_seen_at,changed_at,closed_at}'::text[]
-             || jsonb_build_object('is_closed', closed_at is not null))::text from place p",
+             || jsonb_build_object('is_closed', closed_at is not null))::text from place p
+         where exists (select from listing where listing.place_id = p.place_id)",
     ),
     (
         "place_keyword",
         "select concat_ws('|', place_id, query, misses, missing_since is null, gone_at is null)
-         from place_keyword join keyword using (keyword_id)",
+         from place_keyword join keyword using (keyword_id)
+         where (place_id, keyword_id) in (select place_id, keyword_id from listing)",
     ),
     (
         "listing",
