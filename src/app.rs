@@ -50,7 +50,7 @@ pub enum Obstacle {
     #[error("schedule.cron {0:?} never comes again; Monday at three is \"0 0 3 * * Mon\"")]
     NeverDue(String),
     /// Nothing to read.
-    #[error("the database has no tables of sanggwond yet; `sanggwond migrate` makes them")]
+    #[error("the database lacks tables of this version; `sanggwond migrate` makes them")]
     NoSchema,
     /// Another process holds the lock.
     #[error("another process is at work on this database; `sanggwond runs` shows on what")]

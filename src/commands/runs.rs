@@ -47,7 +47,8 @@ fn table(history: &[HistoryRow]) {
             row.trigger,
             row.status,
             humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string(),
-            format!("{}/{}", row.cells_done, row.cells_total),
+            // A cell that was divided is seen to, too.
+            format!("{}/{}", row.cells_done + row.cells_split, row.cells_total),
             row.requests,
             row.places_new,
             row.places_changed,

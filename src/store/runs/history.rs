@@ -22,6 +22,7 @@ pub struct HistoryRow {
     pub duration_s: f64,
     pub cells_total: i32,
     pub cells_done: i32,
+    pub cells_split: i32,
     pub cells_failed: i32,
     pub cells_truncated: i32,
     pub requests: i64,
@@ -87,7 +88,8 @@ impl Store {
             HistoryRow,
             r#"select crawl_run_id as "crawl_run_id!", started as "started!", trigger as "trigger!", status as "status!", due,
                  finished, extract(epoch from duration)::float8 as "duration_s!", cells_total as "cells_total!",
-                 cells_done as "cells_done!", cells_failed as "cells_failed!", cells_truncated as "cells_truncated!",
+                 cells_done as "cells_done!", (select cells_split from crawl_run run
+                     where run.crawl_run_id = run_history.crawl_run_id) as "cells_split!", cells_failed as "cells_failed!", cells_truncated as "cells_truncated!",
                  requests as "requests!", retries as "retries!", throttled as "throttled!", places_seen as "places_seen!",
                  places_new as "places_new!", places_changed as "places_changed!", verdict as "verdict!"
              from run_history limit $1"#,
