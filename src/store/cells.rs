@@ -99,8 +99,26 @@ fn no_area(cell_no: i32) -> Error {
     Error::Unknown { table: "crawl_cell", column: "west", value: format!("nothing, in cell {cell_no}") }
 }
 
+/// How many cells go into one statement, so that the memory of a run does not grow with its ledger.
+const CHUNK: usize = 1_000;
+
 /// Adds cells to the ledger of a run, numbered from `first` on.
 pub(super) async fn insert(
+    connection: &mut PgConnection,
+    run: RunId,
+    first: i32,
+    radius_m: Option<i32>,
+    cells: &[PlannedCell],
+) -> Result<(), Error> {
+    let mut first = first;
+    for cells in cells.chunks(CHUNK) {
+        insert_chunk(connection, run, first, radius_m, cells).await?;
+        first = first.saturating_add(i32::try_from(cells.len()).unwrap_or(i32::MAX));
+    }
+    Ok(())
+}
+
+async fn insert_chunk(
     connection: &mut PgConnection,
     run: RunId,
     first: i32,
