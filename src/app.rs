@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::config::Config;
 use crate::crawl::progress::Progress;
+use crate::crawl::review::{Guard, Rules};
 use crate::domain::schedule::Schedule;
 use crate::kakao::Client;
 use crate::runner::{Runner, Settings};
@@ -229,6 +230,12 @@ pub fn runner(config: &Config, store: Store) -> anyhow::Result<Runner> {
             coverage: config.crawl.coverage,
             daily_quota: config.kakao.daily_quota.get(),
             grace: config.shutdown.grace,
+            rules: Rules {
+                close_after: config.crawl.close_after.get(),
+                max_miss_share: config.crawl.max_miss_share,
+                confirm_closings: config.crawl.confirm_closings,
+                guard: Guard::Up,
+            },
             host: host(),
             recorded: recorded(config, stations.len()),
         },
@@ -275,6 +282,9 @@ fn recorded(config: &Config, stations: usize) -> serde_json::Value {
         "keywords": config.crawl.keywords.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "radius_m": config.crawl.radius_m,
         "page_delay": duration(config.crawl.page_delay),
+        "close_after": config.crawl.close_after,
+        "max_miss_share": config.crawl.max_miss_share,
+        "confirm_closings": config.crawl.confirm_closings,
         "base_url": config.kakao.base_url,
         "max_in_flight": config.kakao.max_in_flight,
         "timeout": duration(config.kakao.timeout),

@@ -87,6 +87,13 @@ pub struct Crawl {
     /// The pause between the pages of a cell.
     #[serde(deserialize_with = "values::duration")]
     pub page_delay: Duration,
+    /// After how many misses in a row a place is given up.
+    pub close_after: NonZeroU32,
+    /// The share of misses up to which they are believed.
+    #[serde(deserialize_with = "values::share")]
+    pub max_miss_share: f64,
+    /// How many places are asked for by name in a run before they are closed.
+    pub confirm_closings: u32,
 }
 
 /// The keys of `[kakao]`.

@@ -2,15 +2,21 @@
 //!
 //! Fetching and writing are two futures joined by a bounded channel, so neither stands still for the other. The ledger in
 //! the database decides what is to do: a pass works on all pending cells, and passes follow until none is pending. The
-//! cells of a further pass are the pieces of those that were split, and those that failed once.
+//! cells of a further pass are the pieces of those that were split, and those that failed once. Then it is looked back on
+//! what all of them prove: what is complete, and what was looked for and is not there.
 
 pub mod allowance;
 mod cell;
+mod confirm;
 pub mod cover;
 mod coverage;
+mod guard;
 pub mod known;
 pub mod plan;
 pub mod progress;
+mod proven;
+pub mod regions;
+pub mod review;
 mod writer;
 
 use std::cell::{OnceCell, RefCell};
@@ -27,10 +33,12 @@ use crate::domain::geo::LatLng;
 use crate::domain::keyword::{Keyword, KeywordId};
 use crate::domain::station::{StationId, StationMap};
 use crate::kakao::{self, Allowance, Client};
-use crate::store::{self, Fence, Store};
+use crate::store::{self, Fence, Findings, Store};
 use cover::Circles;
 use known::Known;
 use progress::Progress;
+use regions::Regions;
+use review::Rules;
 
 /// Cells that may be open at a time, most of them in their page delay.
 const MAX_OPEN_CELLS: usize = 256;
@@ -56,6 +64,10 @@ pub struct Ground {
     pub circles: Circles,
     /// Where places are known to be.
     pub known: Known,
+    /// The regions of the stations.
+    pub regions: Regions,
+    /// When a place that was not found is taken for gone.
+    pub rules: Rules,
     /// The pause between the pages of a cell.
     pub page_delay: Duration,
 }
@@ -78,10 +90,10 @@ pub struct Crawl<'a, A> {
 }
 
 /// How a crawl ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum End {
-    /// No cell is pending any more.
-    Finished,
+    /// No cell is pending any more, and this is what all of them prove.
+    Finished(Box<Findings>),
     /// The stop token fired.
     Stopped,
     /// The API ended it.
@@ -99,8 +111,8 @@ impl<A: Allowance> Crawl<'_, A> {
         loop {
             let mut cells = self.store.pending_cells(self.fence.run).await?;
             if cells.is_empty() {
-                coverage::record(self).await?;
-                return Ok(End::Finished);
+                let findings = Box::pin(review::of(self, stop)).await?;
+                return Ok(findings.map_or(End::Stopped, |findings| End::Finished(Box::new(findings))));
             }
             if stop.is_cancelled() {
                 return Ok(End::Stopped);

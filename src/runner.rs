@@ -1,6 +1,8 @@
 //! One run, from the lock to its closed row, whatever happens in between.
 
 mod closing;
+mod ending;
+mod ground;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -8,38 +10,32 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 
 use crate::clock;
-use crate::config;
 use crate::crawl::allowance::Reserve;
 use crate::crawl::known::Known;
 use crate::crawl::plan::{self, Selection};
 use crate::crawl::progress::Progress;
+use crate::crawl::review::Rules;
 use crate::crawl::{Crawl, End, Ground};
 use crate::domain::keyword::Keyword;
 use crate::domain::run::{Coverage, RunId, Scope, Trigger};
-use crate::domain::station::{Station, StationMap, StoredStation};
+use crate::domain::station::Station;
 use crate::kakao::Client;
 use crate::shutdown::Grace;
-use crate::store::{self, Closing, Counts, Fence, NewRun, RunGround, RunLock, Store};
-use closing::Ending;
+use crate::store::{self, Fence, NewRun, RunLock, Store};
+use ending::Ending;
+
+pub use closing::Report;
 
 /// How often a run shows that it is alive, besides its batches.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How often the row's closing is tried where the database is away.
-const CLOSING_ATTEMPTS: u32 = 10;
-
-/// How long a try to close may take, and the wait after one that failed.
-const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
-const CLOSING_PAUSE: Duration = Duration::from_secs(1);
-
-/// What closing may take even where the grace period is over.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long giving back requests that were reserved and not sent may take.
+const GIVING_BACK: Duration = Duration::from_secs(10);
 
 /// What runs are made of.
 #[derive(Debug)]
@@ -67,20 +63,14 @@ pub struct Settings {
     pub coverage: Coverage,
     /// The requests granted per day.
     pub daily_quota: u32,
+    /// When a place that was not found is taken for gone.
+    pub rules: Rules,
     /// How long the last requests and writes may take after the stop token.
     pub grace: Duration,
     /// Where this is.
     pub host: String,
     /// All of it for the run's row, without secrets.
     pub recorded: serde_json::Value,
-}
-
-/// The settings of a run's row with which it is resumed, whatever the configuration says by then.
-#[derive(Debug, Deserialize)]
-struct Recorded {
-    radius_m: u32,
-    #[serde(deserialize_with = "config::duration")]
-    page_delay: Duration,
 }
 
 /// What is to be run.
@@ -97,21 +87,6 @@ pub enum Assignment {
     },
     /// An unfinished one.
     Resume(RunId),
-}
-
-/// How a run ended.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Its key.
-    pub run: RunId,
-    /// Its status and reason.
-    pub closing: Closing,
-    /// What it counted, from its first start on.
-    pub counts: Counts,
-    /// How long this process worked on it.
-    pub elapsed: Duration,
-    /// How long this process's requests took, all together.
-    pub in_requests: Duration,
 }
 
 /// Why there is no run, or no word of its end.
@@ -165,11 +140,7 @@ impl Runner {
             Ok(ground) => self.work(lock, fence, &ground, &grace).await,
             Err(ending) => ending,
         };
-        let (closing, counts) = tokio::select! {
-            concluded = self.conclude(fence, &ending) => concluded,
-            () = too_late(&grace) => Err(store::Error::Silent(LAST_WORDS)),
-        }
-        .inspect_err(|error| tell_unclosed(fence.run, error))?;
+        let (closing, counts) = self.conclude(lock, fence, &ending, &grace).await?;
         let in_requests = self.client.gate().usage().in_requests.saturating_sub(before.in_requests);
         let report = Report { run: fence.run, closing, counts, elapsed: started.elapsed(), in_requests };
         report.log();
@@ -211,35 +182,6 @@ impl Runner {
         Ok(fence)
     }
 
-    async fn ground(&self, run: RunId, known: Option<Known>) -> Result<Ground, Ending> {
-        let ground = self.store.ground_of(run).await.map_err(Ending::Store)?;
-        let RunGround { stations, keywords, coverage, scope, settings } = ground;
-        let Recorded { radius_m, page_delay } = serde_json::from_value(settings).map_err(Ending::Unreadable)?;
-        let known = match (known, coverage) {
-            (Some(known), _) => known,
-            (None, Coverage::Complete) => Known::new(self.store.known_positions().await.map_err(Ending::Store)?),
-            (None, Coverage::Station) => Known::default(),
-        };
-        let live: Vec<StoredStation> = stations.iter().filter(|stored| !stored.is_retired).cloned().collect();
-        let position = |stored: &StoredStation| (stored.id, stored.station.position);
-        let map = StationMap::new(live.iter().map(position).collect(), radius_m);
-        // A part whose stations are no longer called so is measured by all of them.
-        let selection = Selection::new(&live, &keywords, &scope)
-            .or_else(|_| Selection::new(&live, &keywords, &Scope::default()))
-            .unwrap_or_default();
-        let counts = self.store.counts(run).await.map_err(Ending::Store)?;
-        self.progress.begin(counts.cells_total, counts.cells_done + counts.cells_split, counts.cells_failed);
-        Ok(Ground {
-            centers: stations.iter().map(position).collect(),
-            covered: selection.stations.iter().map(|stored| position(stored)).collect(),
-            circles: selection.circles(radius_m),
-            keywords: keywords.into_iter().map(|stored| (stored.id, stored.keyword)).collect(),
-            map,
-            known,
-            page_delay,
-        })
-    }
-
     async fn work(&self, lock: &mut RunLock, fence: Fence, ground: &Ground, grace: &Grace<'_>) -> Ending {
         let allowance = Reserve::new(&self.store, self.settings.daily_quota);
         let crawl = Crawl {
@@ -259,7 +201,7 @@ impl Runner {
         };
         tokio::select! {
             () = allowance.close() => {}
-            () = tokio::time::sleep(CLOSING_PATIENCE) => {}
+            () = tokio::time::sleep(GIVING_BACK) => {}
             () = grace.over() => {}
         }
         ending
@@ -272,62 +214,6 @@ impl Runner {
                 return error;
             }
         }
-    }
-
-    /// Closes the row and says what it counts.
-    async fn conclude(&self, fence: Fence, ending: &Ending) -> Result<(Closing, Counts), store::Error> {
-        let counts = self.store.counts(fence.run).await;
-        let closing = closing::of(ending, counts.as_ref().ok(), clock::now());
-        self.close(fence, &closing).await?;
-        Ok((closing, self.store.counts(fence.run).await?))
-    }
-
-    /// Closes the row, again and again while the database is away for a moment.
-    async fn close(&self, fence: Fence, closing: &Closing) -> Result<(), store::Error> {
-        // The same instant each time: that a try was stored whose answer was lost is told by it.
-        let now = clock::now();
-        let mut attempt = 1;
-        loop {
-            let closed = self.store.close_run(fence, closing, now);
-            let failure = match tokio::time::timeout(CLOSING_PATIENCE, closed).await {
-                Ok(Err(error)) if !matches!(error, store::Error::Superseded(_)) => error,
-                Ok(closed) => return closed,
-                Err(_) => store::Error::Silent(CLOSING_PATIENCE),
-            };
-            if attempt == CLOSING_ATTEMPTS {
-                return Err(failure);
-            }
-            attempt += 1;
-            tokio::time::sleep(CLOSING_PAUSE).await;
-        }
-    }
-}
-
-/// Waits until the grace period is over and the last words were long enough.
-async fn too_late(grace: &Grace<'_>) {
-    tokio::join!(grace.over(), tokio::time::sleep(LAST_WORDS));
-}
-
-fn tell_unclosed(run: RunId, error: &store::Error) {
-    let cause = error as &dyn std::error::Error;
-    if matches!(error, store::Error::Superseded(_)) {
-        warn!(run.id = %run, error = cause, "run {run} is in other hands");
-    } else {
-        error!(run.id = %run, error = cause, "run {run} could not be closed; the next holder of the lock puts its row right");
-    }
-}
-
-impl Report {
-    fn log(&self) {
-        let Counts { cells_done, cells_failed, cells_pending, requests, places_new, places_changed, .. } = self.counts;
-        let reason = self.closing.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        info!(
-            run.id = %self.run, run.status = %self.closing.status, run.cells_done = cells_done,
-            run.cells_failed = cells_failed, run.requests = requests,
-            "run {} ended as {}{reason}: {cells_done} cells done, {cells_failed} failed, {cells_pending} pending; \
-             {requests} requests; {places_new} new places, {places_changed} changed",
-            self.run, self.closing.status,
-        );
     }
 }
 

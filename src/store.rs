@@ -10,6 +10,7 @@ mod coverage;
 mod daemons;
 mod ground;
 mod lock;
+mod misses;
 mod places;
 pub mod private_server;
 mod runs;
@@ -32,7 +33,8 @@ pub use coverage::StationCoverage;
 pub use daemons::DaemonId;
 pub use ground::StoredKeyword;
 pub use lock::RunLock;
-pub use runs::{Closing, Counts, HistoryRow, NewRun, Opening, RunGround};
+pub use misses::{Leaving, Miss};
+pub use runs::{Closing, Counts, Findings, HistoryRow, NewRun, Opening, RunGround};
 pub use schema::SchemaState;
 
 /// The database and the connections to it.
@@ -156,7 +158,6 @@ impl Store {
         let moved = cells::advance(&mut transaction, fence.run, outcomes).await?;
         cells::add_pieces(&mut transaction, fence.run, &moved).await?;
         let written = places::upsert(&mut transaction, fence.run, stations, &moved, now).await?;
-        coverage::stamp(&mut transaction, stations.radius_m(), &moved, now).await?;
         runs::count(&mut transaction, fence.run, &moved, written, now).await?;
         transaction.commit().await?;
         Ok(written)

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Context, Exit, Format};
 use crate::app::{self, Database, Obstacle};
 use crate::clock;
+use crate::crawl::review::Guard;
 use crate::domain::run::{RunId, Scope, Status, Trigger};
 use crate::runner::{self, Assignment, Report, Runner};
 use crate::store::{RunLock, Store};
@@ -23,6 +24,9 @@ pub(super) struct Options {
     /// Give up what is unfinished and begin anew
     #[arg(long)]
     fresh: bool,
+    /// Believe it where many places are not found, and count them as gone
+    #[arg(long)]
+    accept_closings: bool,
     /// How the summary is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -54,7 +58,10 @@ fn is_stopped(error: &anyhow::Error) -> bool {
 
 async fn crawl(context: &Context, options: &Options, database: &Database) -> anyhow::Result<Report> {
     database.migrate(&context.stop).await?;
-    let runner = app::runner(&context.config, database.store.clone())?;
+    let mut runner = app::runner(&context.config, database.store.clone())?;
+    if options.accept_closings {
+        runner.settings.rules.guard = Guard::Down;
+    }
     let Some(mut lock) = database.store.try_lock().await? else { return Err(Obstacle::Busy.into()) };
     let report = under_lock(context, options, &runner, &mut lock).await;
     lock.release().await;

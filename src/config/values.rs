@@ -64,6 +64,15 @@ pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     }
 }
 
+pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err(D::Error::custom(format!("{share} is no share; write a number from 0 to 1, such as 0.1 for a tenth")))
+    }
+}
+
 pub(super) fn base_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     match reqwest::Url::parse(&text) {

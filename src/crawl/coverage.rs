@@ -1,4 +1,4 @@
-//! How well each station is covered, told from the rectangles that touch its circle.
+//! How well each station is covered: told from the cell around it, or from the rectangles that touch its circle.
 //!
 //! What was found before a rectangle was divided must turn up in its pieces: a piece that did not show it again proves
 //! nothing.
@@ -10,41 +10,78 @@ use tracing::info;
 
 use super::Crawl;
 use super::cover::Circles;
-use crate::clock;
-use crate::domain::cell::{CellNo, Shown};
-use crate::domain::geo::{Circle, LatLng};
+use super::proven::Proven;
+use crate::domain::cell::{CellArea, CellNo, Shown};
+use crate::domain::geo::{Area, Circle, LatLng, Rect};
 use crate::domain::keyword::KeywordId;
 use crate::domain::station::StationId;
 use crate::store::{self, Leaf, StationCoverage};
 
 /// The rectangles of each keyword.
-type Leaves = BTreeMap<KeywordId, Vec<Leaf>>;
+type Leaves = BTreeMap<KeywordId, Vec<(Rect, Leaf)>>;
 
-/// Records the coverage of a run that is through. Around stations every cell has done so itself.
-pub(super) async fn record<A>(crawl: &Crawl<'_, A>) -> Result<(), store::Error> {
-    let run = crawl.fence.run;
+/// What the cells of a run prove as a whole.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// How each station is covered.
+    pub(super) coverage: Vec<StationCoverage>,
+    /// Cells that showed too few places, each with how many.
+    pub(super) doubted: BTreeMap<CellNo, i32>,
+    /// Where something that was not found is not there.
+    pub(super) proven: Proven,
+}
+
+/// Judges the cells of a run that is through.
+pub(super) async fn judge<A>(crawl: &Crawl<'_, A>) -> Result<Judged, store::Error> {
+    let (run, ground) = (crawl.fence.run, crawl.ground);
+    let radius_m = ground.map.radius_m();
+    let mut judged = Judged { coverage: Vec::new(), doubted: BTreeMap::new(), proven: Proven::default() };
     let mut leaves = Leaves::new();
     for leaf in crawl.store.leaves(run).await? {
-        leaves.entry(leaf.keyword).or_default().push(leaf);
+        match leaf.area {
+            CellArea::Within(rect) => leaves.entry(leaf.keyword).or_default().push((rect, leaf)),
+            CellArea::Around(station) => {
+                let Some(coverage) = around(station, &leaf) else { continue };
+                judged.coverage.push(coverage);
+                if let Some(center) = ground.centers.get(&station).filter(|_| coverage.is_complete) {
+                    judged.proven.add(leaf.keyword, Area::Circle(Circle { center: *center, radius_m }));
+                }
+            }
+        }
     }
     if leaves.is_empty() {
-        return Ok(());
+        return Ok(judged);
     }
-    let doubted = doubt(&mut leaves, &crawl.store.lost_in_pieces(run).await?);
-    if !doubted.is_empty() {
-        info!(run.id = %run, cells = doubted.len(), "{} cells did not show what was found there before", doubted.len());
+    judged.doubted = doubt(&mut leaves, &crawl.store.lost_in_pieces(run).await?);
+    let doubted = judged.doubted.len();
+    if doubted > 0 {
+        info!(run.id = %run, cells = doubted, "{doubted} cells did not show what was found there before");
     }
-    let radius_m = crawl.ground.map.radius_m();
-    let coverage = judge(&leaves, &crawl.ground.covered, radius_m);
-    crawl.store.record_coverage(crawl.fence, (radius_m, &coverage), &doubted, clock::now()).await
+    for (rect, leaf) in leaves.values().flatten().filter(|(_, leaf)| leaf.shown == Some(Shown::All)) {
+        judged.proven.add(leaf.keyword, Area::Rect(*rect));
+    }
+    judged.coverage.extend(within(&leaves, &ground.covered, radius_m));
+    Ok(judged)
+}
+
+/// How the cell around a station covers it; a failed one tells nothing.
+fn around(station: StationId, leaf: &Leaf) -> Option<StationCoverage> {
+    let shown = leaf.shown?;
+    Some(StationCoverage {
+        station,
+        keyword: leaf.keyword,
+        is_complete: shown == Shown::All,
+        is_cut_off: shown == Shown::Truncated,
+        places: Some(leaf.places),
+    })
 }
 
 /// Takes its proof from every rectangle in which something was lost; returns them with how many places each.
 fn doubt(leaves: &mut Leaves, lost: &[(KeywordId, LatLng)]) -> BTreeMap<CellNo, i32> {
     let mut doubted = BTreeMap::new();
     for (keyword, position) in lost {
-        let around = leaves.get_mut(keyword).into_iter().flatten().filter(|leaf| leaf.rect.contains(*position));
-        for leaf in around.filter(|leaf| leaf.shown.is_some()) {
+        let around = leaves.get_mut(keyword).into_iter().flatten().filter(|(rect, _)| rect.contains(*position));
+        for (_, leaf) in around.filter(|(_, leaf)| leaf.shown.is_some()) {
             leaf.shown = leaf.shown.map(|shown| if shown == Shown::All { Shown::Short } else { shown });
             *doubted.entry(leaf.no).or_default() += 1;
         }
@@ -53,21 +90,22 @@ fn doubt(leaves: &mut Leaves, lost: &[(KeywordId, LatLng)]) -> BTreeMap<CellNo, 
 }
 
 /// Judges the stations whose whole circle was searched: one that came, or moved, since the run began was not.
-fn judge(leaves: &Leaves, stations: &[(StationId, LatLng)], radius_m: u32) -> Vec<StationCoverage> {
+fn within(leaves: &Leaves, stations: &[(StationId, LatLng)], radius_m: u32) -> Vec<StationCoverage> {
     let mut coverage = Vec::new();
     for (station, center) in stations {
         let circle = Circle { center: *center, radius_m };
         let ground = Circles::new([circle]);
         let rim: Vec<LatLng> = rim(circle).collect();
         for (keyword, leaves) in leaves {
-            let touching: Vec<&Leaf> = leaves.iter().filter(|leaf| ground.touches(leaf.rect)).collect();
-            let is_searched = |position: &LatLng| touching.iter().any(|leaf| leaf.rect.contains(*position));
+            let touching: Vec<_> = leaves.iter().filter(|(rect, _)| ground.touches(*rect)).collect();
+            let is_searched = |position: &LatLng| touching.iter().any(|(rect, _)| rect.contains(*position));
             if rim.iter().all(is_searched) {
                 coverage.push(StationCoverage {
                     station: *station,
                     keyword: *keyword,
-                    is_complete: touching.iter().all(|leaf| leaf.shown == Some(Shown::All)),
-                    is_cut_off: touching.iter().any(|leaf| leaf.shown == Some(Shown::Truncated)),
+                    is_complete: touching.iter().all(|(_, leaf)| leaf.shown == Some(Shown::All)),
+                    is_cut_off: touching.iter().any(|(_, leaf)| leaf.shown == Some(Shown::Truncated)),
+                    places: None,
                 });
             }
         }
@@ -92,11 +130,11 @@ fn rim(circle: Circle) -> impl Iterator<Item = LatLng> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::geo::Rect;
 
-    fn leaf(no: i32, west: f64, shown: Shown) -> Leaf {
+    fn leaf(no: i32, west: f64, shown: Shown) -> (Rect, Leaf) {
         let rect = Rect { west, south: 37.49, east: west + 0.1, north: 37.51 };
-        Leaf { no: CellNo(no), keyword: KeywordId(1), rect, shown: Some(shown) }
+        let area = CellArea::Within(rect);
+        (rect, Leaf { no: CellNo(no), keyword: KeywordId(1), area, shown: Some(shown), places: 0 })
     }
 
     #[test]
@@ -105,7 +143,7 @@ mod tests {
         let leaves = vec![leaf(1, 126.9, Shown::All), leaf(2, 127.0, Shown::Truncated), leaf(3, 127.1, Shown::Short)];
         let stations = [126.95, 127.0, 127.05, 127.15, 127.199, 128.0].map(|longitude| (StationId(0), at(longitude)));
 
-        let coverage = judge(&Leaves::from([(KeywordId(1), leaves)]), &stations, 1000);
+        let coverage = within(&Leaves::from([(KeywordId(1), leaves)]), &stations, 1000);
 
         let told: Vec<_> = coverage.iter().map(|one| (one.is_complete, one.is_cut_off)).collect();
         let expected = [(true, false), (false, true), (false, true), (false, false)];
@@ -121,7 +159,7 @@ mod tests {
 
         assert_eq!(doubted, BTreeMap::from([(CellNo(1), 2)]));
         assert_eq!(
-            leaves[&KeywordId(1)].iter().map(|leaf| leaf.shown).collect::<Vec<_>>(),
+            leaves[&KeywordId(1)].iter().map(|(_, leaf)| leaf.shown).collect::<Vec<_>>(),
             [Some(Shown::Short), Some(Shown::All)]
         );
     }

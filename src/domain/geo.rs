@@ -18,6 +18,10 @@ const EQUATOR_METRES_PER_DEGREE: f64 = 111_319.49;
 /// By how much a rectangle grows before it is searched, in degrees (about a metre), so that nothing falls between two.
 pub const GROWTH: f64 = 1e-5;
 
+/// How many metres within the ground that was searched a place must lie before its absence proves anything: on the very
+/// edge, the API may see it on the other side.
+pub const MARGIN_M: i32 = 2;
+
 /// What a coordinate is rounded to before it is sent, in parts of a degree.
 const PARTS: f64 = 1e7;
 
@@ -108,8 +112,11 @@ impl Circle {
     #[must_use]
     pub fn distance_m(self, position: LatLng) -> Option<f64> {
         let radius_m = f64::from(self.radius_m);
-        let degrees = radius_m / MIN_METRES_PER_DEGREE;
-        if (position.latitude - self.center.latitude).abs() > degrees {
+        let (south_north, east_west) = self.center.metres_per_degree(radius_m);
+        let meridians = (position.longitude - self.center.longitude).abs();
+        if (position.latitude - self.center.latitude).abs() > radius_m / south_north
+            || meridians.min(360.0 - meridians) > radius_m / east_west
+        {
             return None;
         }
         let distance_m = self.center.distance_m(position);

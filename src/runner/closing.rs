@@ -1,159 +1,122 @@
-//! What a run's row says in the end: a pure rule.
+//! Closing a run's row, again and again while the database is away, and saying how the run ended.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
 
+use tracing::{error, info, warn};
+
+use super::Runner;
+use super::ending::{self, Ending};
+use crate::clock;
 use crate::crawl::End;
-use crate::domain::run::{Status, pause_before_resuming};
-use crate::kakao::{self, quota};
-use crate::store::{self, Closing, Counts};
+use crate::domain::run::RunId;
+use crate::shutdown::Grace;
+use crate::store::{self, Closing, Counts, Fence, Findings, RunLock};
 
-/// How long an API that was given up is left alone.
-const AWAY_PAUSE: TimeDelta = TimeDelta::minutes(30);
+/// How often the row's closing is tried where the database is away.
+const CLOSING_ATTEMPTS: u32 = 10;
 
-/// How the work on a run ended.
-#[derive(Debug)]
-pub(super) enum Ending {
-    /// The crawl came to an end of its own.
-    Crawled(End),
-    /// The database failed.
-    Store(store::Error),
-    /// The lock is gone.
-    LockLost(store::Error),
-    /// The grace period was too short.
-    GraceOver,
-    /// Its settings are not what this version writes.
-    Unreadable(serde_json::Error),
-    /// A bug.
-    Panicked(String),
+/// How long a try to close may take: as long as a statement. And the wait after one that failed.
+const CLOSING_PATIENCE: Duration = Duration::from_mins(1);
+const CLOSING_PAUSE: Duration = Duration::from_secs(1);
+
+/// What closing may take even where the grace period is over.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its key.
+    pub run: RunId,
+    /// Its status and reason.
+    pub closing: Closing,
+    /// What it counted, from its first start on.
+    pub counts: Counts,
+    /// How long this process worked on it.
+    pub elapsed: Duration,
+    /// How long this process's requests took, all together.
+    pub in_requests: Duration,
 }
 
-/// The last words of a run.
-pub(super) fn of(ending: &Ending, counts: Option<&Counts>, now: DateTime<Utc>) -> Closing {
-    let failed = |reason| Closing { status: Status::Failed, reason: Some(reason), resume_at: None };
-    let soonest = now + pause_before_resuming(counts.map_or(0, |counts| counts.stalled_count));
-    let interrupted = |reason, resume_at: DateTime<Utc>| Closing {
-        status: Status::Interrupted,
-        reason: Some(reason),
-        resume_at: Some(resume_at.max(soonest)),
-    };
-    match ending {
-        Ending::Crawled(End::Finished) => match counts {
-            Some(counts) => finished(counts.cells_failed),
-            None => interrupted("the database was gone at the end".to_owned(), now),
-        },
-        Ending::Crawled(End::Stopped) => interrupted("stopped by a signal".to_owned(), now),
-        Ending::Crawled(End::Hopeless(why)) => failed(format!("nothing but failures: {why}")),
-        Ending::Crawled(End::Cut(error)) => match error {
-            // Somebody has to mend the key; a restart says that it is mended.
-            kakao::Error::KeyRefused(_) => Closing { resume_at: Some(now), ..failed(error.to_string()) },
-            kakao::Error::QuotaSpent(_) | kakao::Error::AllowanceSpent(_) => {
-                interrupted(error.to_string(), quota::next_day(now))
+impl Runner {
+    /// Closes the row of a run within the grace period, and says what it counts.
+    pub(super) async fn conclude(
+        &self,
+        lock: &mut RunLock,
+        fence: Fence,
+        ending: &Ending,
+        grace: &Grace<'_>,
+    ) -> Result<(Closing, Counts), store::Error> {
+        let concluded = tokio::select! {
+            concluded = self.close_and_count(fence, ending) => concluded,
+            // Where the lock is lost the fence decides.
+            () = async { lock.keep().await; std::future::pending().await } => unreachable!("it pends for ever"),
+            () = too_late(grace) => Err(store::Error::Silent(LAST_WORDS)),
+        };
+        concluded.inspect_err(|error| tell_unclosed(fence.run, error))
+    }
+
+    async fn close_and_count(&self, fence: Fence, ending: &Ending) -> Result<(Closing, Counts), store::Error> {
+        let counts = self.store.counts(fence.run).await;
+        let closing = ending::of(ending, counts.as_ref().ok(), clock::now());
+        let is_through = !closing.status.is_unfinished();
+        let findings = if let Ending::Crawled(End::Finished(findings)) = ending
+            && is_through
+        {
+            Some(findings.as_ref())
+        } else {
+            None
+        };
+        self.close(fence, &closing, findings).await?;
+        Ok((closing, self.store.counts(fence.run).await?))
+    }
+
+    /// Closes the row, again and again while the database is away for a moment.
+    async fn close(&self, fence: Fence, closing: &Closing, findings: Option<&Findings>) -> Result<(), store::Error> {
+        // The same instant each time: that a try was stored whose answer was lost is told by it.
+        let now = clock::now();
+        let mut attempt = 1;
+        loop {
+            let closed = self.store.close_run(fence, closing, findings, now);
+            let failure = match tokio::time::timeout(CLOSING_PATIENCE, closed).await {
+                Ok(Err(error)) if !matches!(error, store::Error::Superseded(_)) => error,
+                Ok(closed) => return closed,
+                Err(_) => store::Error::Silent(CLOSING_PATIENCE),
+            };
+            if attempt == CLOSING_ATTEMPTS {
+                return Err(failure);
             }
-            kakao::Error::Away { .. } => interrupted(error.to_string(), now + AWAY_PAUSE),
-            kakao::Error::Cell(_) | kakao::Error::Stopped | kakao::Error::Allowance(_) => {
-                interrupted(error.to_string(), now)
-            }
-        },
-        Ending::Store(error) => interrupted(chain(error), now),
-        Ending::LockLost(error) => interrupted(format!("the lock was lost: {}", chain(error)), now),
-        Ending::GraceOver => interrupted("stopped by a signal; the last answers came too late".to_owned(), now),
-        Ending::Unreadable(error) => failed(format!("settings that this version cannot read: {error}")),
-        Ending::Panicked(message) => failed(format!("a bug: {message}")),
-    }
-}
-
-fn finished(cells_failed: i32) -> Closing {
-    if cells_failed == 0 {
-        return Closing { status: Status::Succeeded, reason: None, resume_at: None };
-    }
-    let cells = if cells_failed == 1 { "1 cell".to_owned() } else { format!("{cells_failed} cells") };
-    let reason = format!("{cells} failed twice; run_failure says why");
-    Closing { status: Status::Partial, reason: Some(reason), resume_at: None }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn now() -> DateTime<Utc> {
-        "2026-11-22T18:07:00Z".parse().unwrap()
-    }
-
-    fn counts(cells_failed: i32) -> Counts {
-        Counts {
-            cells_total: 10,
-            cells_split: 0,
-            cells_done: 10 - cells_failed,
-            cells_failed,
-            cells_pending: 0,
-            cells_truncated: 0,
-            requests: 10,
-            retries: 0,
-            throttled: 0,
-            documents_rejected: 0,
-            places_seen: 0,
-            places_new: 0,
-            places_changed: 0,
-            stalled_count: 0,
+            attempt += 1;
+            tokio::time::sleep(CLOSING_PAUSE).await;
         }
     }
+}
 
-    fn closing(end: End) -> Closing {
-        of(&Ending::Crawled(end), Some(&counts(0)), now())
+/// Waits until the grace period is over and the last words were long enough.
+async fn too_late(grace: &Grace<'_>) {
+    tokio::join!(grace.over(), tokio::time::sleep(LAST_WORDS));
+}
+
+fn tell_unclosed(run: RunId, error: &store::Error) {
+    let cause = error as &dyn std::error::Error;
+    if matches!(error, store::Error::Superseded(_)) {
+        warn!(run.id = %run, error = cause, "run {run} is in other hands");
+    } else {
+        error!(run.id = %run, error = cause, "run {run} could not be closed; the next holder of the lock puts its row right");
     }
+}
 
-    #[test]
-    fn a_run_succeeded_only_where_no_cell_failed() {
-        assert_eq!(closing(End::Finished).status, Status::Succeeded);
-        assert_eq!(of(&Ending::Crawled(End::Finished), Some(&counts(1)), now()).status, Status::Partial);
-        assert_eq!(of(&Ending::Crawled(End::Finished), None, now()).status, Status::Interrupted);
-    }
-
-    #[test]
-    fn a_spent_quota_goes_on_at_midnight_in_seoul() {
-        let closing = closing(End::Cut(kakao::Error::QuotaSpent(String::new())));
-
-        assert_eq!(closing.status, Status::Interrupted);
-        assert_eq!(closing.resume_at, Some("2026-11-23T15:00:00Z".parse().unwrap()));
-    }
-
-    #[test]
-    fn an_api_that_is_away_is_tried_again_after_half_an_hour() {
-        let away = kakao::Error::Away { silence: Duration::from_mins(30), last: "503: maintenance".to_owned() };
-
-        let closing = closing(End::Cut(away));
-
-        assert_eq!(closing.resume_at, Some(now() + TimeDelta::minutes(30)));
-        assert_eq!(closing.reason.as_deref(), Some("no good answer for 30m: 503: maintenance"));
-    }
-
-    #[test]
-    fn a_run_that_does_not_get_on_waits_before_it_is_taken_up_again() {
-        let stalled = Counts { stalled_count: 4, ..counts(0) };
-
-        let closing = of(&Ending::Store(store::Error::Silent(Duration::ZERO)), Some(&stalled), now());
-
-        assert_eq!(closing.resume_at, Some(now() + TimeDelta::seconds(40)));
-    }
-
-    #[test]
-    fn a_refused_key_and_a_bug_are_failures() {
-        let refused = closing(End::Cut(kakao::Error::KeyRefused(String::new())));
-        let bug = of(&Ending::Panicked(String::new()), None, now());
-
-        assert_eq!((refused.status, refused.resume_at), (Status::Failed, Some(now())), "a restart tries it again");
-        assert_eq!((bug.status, bug.resume_at), (Status::Failed, None));
+impl Report {
+    pub(super) fn log(&self) {
+        let Counts { cells_done, cells_failed, cells_pending, requests, places_new, places_changed, .. } = self.counts;
+        let Counts { places_missed, places_closed, places_reopened, .. } = self.counts;
+        let reason = self.closing.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        info!(
+            run.id = %self.run, run.status = %self.closing.status, run.cells_done = cells_done,
+            run.cells_failed = cells_failed, run.requests = requests,
+            "run {} ended as {}{reason}: {cells_done} cells done, {cells_failed} failed, {cells_pending} pending; \
+             {requests} requests; {places_new} new places, {places_changed} changed, {places_missed} not found, {places_closed} \
+             closed, {places_reopened} reopened",
+            self.run, self.closing.status,
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The places of the stand-in, and what a search finds among them.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use super::ruler;
 use super::strips::{Spot, Strips};
@@ -23,7 +24,7 @@ pub struct StandinPlace {
 /// What is asked of the world.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Search {
-    /// The keyword; `None` on the category endpoint, where every place matches.
+    /// A keyword or a name; `None` on the category endpoint, where every place matches.
     pub query: Option<String>,
     /// The category groups that may answer; empty: all.
     pub groups: Vec<String>,
@@ -41,6 +42,8 @@ pub struct World {
     places: Vec<StandinPlace>,
     everywhere: Strips,
     by_keyword: HashMap<String, Strips>,
+    /// Made when the first query comes that is no keyword.
+    by_name: OnceLock<HashMap<String, Strips>>,
 }
 
 /// A match: what it is sorted by, and the place's position in the world.
@@ -52,21 +55,27 @@ impl World {
     pub fn new(places: Vec<StandinPlace>) -> Self {
         let mut everywhere = Strips::default();
         let mut by_keyword: HashMap<String, Strips> = HashMap::new();
-        for (index, StandinPlace { place, keywords, rank }) in (0..).zip(&places) {
-            let group = place.category_group_code.as_deref().map_or(0, group_bit);
-            everywhere.push(index, group, place.position, *rank);
-            for keyword in keywords {
-                let strips = match by_keyword.get_mut(keyword) {
-                    Some(strips) => strips,
-                    // Not for every place: it allocates the key.
-                    None => by_keyword.entry(keyword.clone()).or_default(),
-                };
-                strips.push(index, group, place.position, *rank);
+        for (index, found) in (0..).zip(&places) {
+            push(&mut everywhere, index, found);
+            for keyword in &found.keywords {
+                push(entry(&mut by_keyword, keyword), index, found);
             }
         }
         everywhere.sort();
         by_keyword.values_mut().for_each(Strips::sort);
-        Self { places, everywhere, by_keyword }
+        Self { places, everywhere, by_keyword, by_name: OnceLock::new() }
+    }
+
+    /// The places of every name.
+    fn by_name(&self) -> &HashMap<String, Strips> {
+        self.by_name.get_or_init(|| {
+            let mut by_name = HashMap::new();
+            for (index, found) in (0..).zip(&self.places) {
+                push(entry(&mut by_name, &found.place.name), index, found);
+            }
+            by_name.values_mut().for_each(Strips::sort);
+            by_name
+        })
     }
 
     /// The places, in the order in which they were given.
@@ -98,7 +107,7 @@ impl World {
     fn hits(&self, search: &Search, thin_out: Option<u32>) -> Vec<Hit> {
         let strips = match &search.query {
             None => Some(&self.everywhere),
-            Some(query) => self.by_keyword.get(query.trim()),
+            Some(query) => self.by_keyword.get(query.trim()).or_else(|| self.by_name().get(query.trim())),
         };
         let Some(strips) = strips else { return Vec::new() };
         let groups = search.groups.iter().fold(0, |bits, code| bits | group_bit(code));
@@ -119,6 +128,20 @@ impl World {
             }
         }
     }
+}
+
+fn push(strips: &mut Strips, index: u32, found: &StandinPlace) {
+    let StandinPlace { place, rank, .. } = found;
+    let group = place.category_group_code.as_deref().map_or(0, group_bit);
+    strips.push(index, group, place.position, *rank);
+}
+
+fn entry<'a>(index: &'a mut HashMap<String, Strips>, key: &str) -> &'a mut Strips {
+    // Not `entry` for every place: it allocates the key.
+    if !index.contains_key(key) {
+        index.insert(key.to_owned(), Strips::default());
+    }
+    index.get_mut(key).expect("it is there now")
 }
 
 fn sort_key(search: &Search, spot: &Spot) -> u64 {
@@ -207,6 +230,14 @@ mod tests {
 
         assert!(nearest.is_sorted());
         assert!(!ids(&world.search(&cafe())).is_sorted());
+    }
+
+    #[test]
+    fn a_place_is_found_by_its_name_as_well_as_by_its_keywords() {
+        let world = World::new(vec![place("10000001", at(37.5, 127.0))]);
+        let named = |query: &str| world.search(&Search { query: Some(query.to_owned()), ..Search::default() }).len();
+
+        assert_eq!((named("빵&커피"), named("카페"), named("빵")), (1, 1, 0));
     }
 
     #[test]

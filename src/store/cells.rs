@@ -21,7 +21,7 @@ pub struct PlannedCell {
     pub area: CellArea,
 }
 
-/// A rectangle that was read to its end, or given up.
+/// A cell that was read to its end, or given up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Leaf {
     /// Its number within the run.
@@ -29,9 +29,11 @@ pub struct Leaf {
     /// What was searched for.
     pub keyword: KeywordId,
     /// Where.
-    pub rect: Rect,
+    pub area: CellArea,
     /// What it showed; `None` where it failed.
     pub shown: Option<Shown>,
+    /// How many different places it showed.
+    pub places: i32,
 }
 
 impl Store {
@@ -48,12 +50,10 @@ impl Store {
         .fetch(&self.pool);
         let mut cells = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            let rect = rect([row.west, row.south, row.east, row.north]).map(CellArea::Within);
-            let area = row.station_id.map(|station| CellArea::Around(StationId(station))).or(rect);
             cells.push(Cell {
                 no: CellNo(row.cell_no),
                 keyword: KeywordId(row.keyword_id),
-                area: area.ok_or_else(|| no_area(row.cell_no))?,
+                area: area(row.cell_no, row.station_id, [row.west, row.south, row.east, row.north])?,
                 chances: row.chances,
                 attempts: row.attempts,
             });
@@ -61,14 +61,14 @@ impl Store {
         Ok(cells)
     }
 
-    /// The rectangles of a run that is through.
+    /// The cells of a run that is through, without those that were divided.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn leaves(&self, run: RunId) -> Result<Vec<Leaf>, Error> {
         let mut rows = sqlx::query!(
-            "select cell_no, keyword_id, west, south, east, north, status, complete, truncated from crawl_cell
-             where crawl_run_id = $1 and station_id is null and status in ('done', 'failed')",
+            "select cell_no, keyword_id, station_id, west, south, east, north, status, complete, truncated, places
+             from crawl_cell where crawl_run_id = $1 and status in ('done', 'failed')",
             run.0
         )
         .fetch(&self.pool);
@@ -82,21 +82,27 @@ impl Store {
             leaves.push(Leaf {
                 no: CellNo(row.cell_no),
                 keyword: KeywordId(row.keyword_id),
-                rect: rect([row.west, row.south, row.east, row.north]).ok_or_else(|| no_area(row.cell_no))?,
+                area: area(row.cell_no, row.station_id, [row.west, row.south, row.east, row.north])?,
                 shown: (row.status == "done").then_some(shown),
+                places: row.places,
             });
         }
         Ok(leaves)
     }
 }
 
-fn rect(sides: [Option<f64>; 4]) -> Option<Rect> {
-    let [west, south, east, north] = sides;
-    Some(Rect { west: west?, south: south?, east: east?, north: north? })
-}
-
-fn no_area(cell_no: i32) -> Error {
-    Error::Unknown { table: "crawl_cell", column: "west", value: format!("nothing, in cell {cell_no}") }
+/// The area of a cell: a rectangle has four sides, else it lies around a station.
+fn area(cell_no: i32, station: Option<i32>, sides: [Option<f64>; 4]) -> Result<CellArea, Error> {
+    let around = station.map(|station| CellArea::Around(StationId(station)));
+    let within = || match sides {
+        [Some(west), Some(south), Some(east), Some(north)] => Some(CellArea::Within(Rect { west, south, east, north })),
+        _ => None,
+    };
+    around.or_else(within).ok_or_else(|| Error::Unknown {
+        table: "crawl_cell",
+        column: "west",
+        value: format!("nothing, in cell {cell_no}"),
+    })
 }
 
 /// How many cells go into one statement, so that the memory of a run does not grow with its ledger.
@@ -177,13 +183,8 @@ pub(super) async fn add_pieces(connection: &mut PgConnection, run: RunId, moved:
 }
 
 /// Takes their proof from cells that showed too few places.
-pub(super) async fn doubt(
-    connection: &mut PgConnection,
-    run: RunId,
-    doubted: &BTreeMap<CellNo, i32>,
-) -> Result<(), Error> {
-    let numbers: Vec<i32> = doubted.keys().map(|no| no.0).collect();
-    let missing: Vec<i32> = doubted.values().copied().collect();
+pub(super) async fn doubt(connection: &mut PgConnection, run: RunId, doubted: &[(CellNo, i32)]) -> Result<(), Error> {
+    let (numbers, missing): (Vec<i32>, Vec<i32>) = doubted.iter().map(|(no, missing)| (no.0, *missing)).unzip();
     sqlx::query!(
         "update crawl_cell set complete = false, shortfall = greatest(shortfall, missing)
          from unnest($2::int[], $3::int[]) as t (no, missing)

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 
-use super::{Error, Fence, Store, cells, runs};
-use crate::domain::cell::{CellArea, CellNo, Outcome, Shown};
+use super::{Error, Store};
 use crate::domain::geo::LatLng;
 use crate::domain::keyword::KeywordId;
 use crate::domain::run::RunId;
@@ -24,54 +22,49 @@ pub struct StationCoverage {
     pub is_complete: bool,
     /// Whether the API found more than it showed.
     pub is_cut_off: bool,
+    /// How many places were shown; `None` where that is told from the listings.
+    pub places: Option<i32>,
 }
 
-/// Records how the cells of a batch that lie around stations cover them.
-pub(super) async fn stamp(
+/// Records how well a run covered its stations, told by its start. What it has shown before counts on only where the radius
+/// and the way to cover the ground are the same.
+pub(super) async fn record(
     connection: &mut PgConnection,
+    run: RunId,
     radius_m: u32,
-    outcomes: &[&Outcome],
-    now: DateTime<Utc>,
+    coverage: &[StationCoverage],
 ) -> Result<(), Error> {
-    let around = outcomes.iter().filter_map(|outcome| {
-        let (CellArea::Around(station), Some(shown)) = (outcome.cell.area, outcome.shown()) else { return None };
-        let (is_complete, is_cut_off) = (shown == Shown::All, shown == Shown::Truncated);
-        let coverage = StationCoverage { station, keyword: outcome.cell.keyword, is_complete, is_cut_off };
-        Some((coverage, i32::try_from(outcome.places.len()).unwrap_or(i32::MAX)))
-    });
-    record(connection, radius_m, &around.collect::<Vec<_>>(), now).await
-}
-
-/// Records how well stations are covered, and how many places each has.
-async fn record(
-    connection: &mut PgConnection,
-    radius_m: u32,
-    coverage: &[(StationCoverage, i32)],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+    let listed =
+        if coverage.iter().any(|one| one.places.is_none()) { listed(connection).await? } else { BTreeMap::new() };
+    let places = |one: &StationCoverage| {
+        one.places.unwrap_or_else(|| listed.get(&(one.station, one.keyword)).copied().unwrap_or(0))
+    };
     sqlx::query!(
         "insert into station_keyword as known
-             (station_id, keyword_id, radius_m, complete_since, complete_at, cut_off, places)
-         select station_id, keyword_id, $6, since.instant, since.instant, cut_off, places
+             (station_id, keyword_id, radius_m, coverage, complete_since, complete_at, cut_off, places)
+         select station_id, keyword_id, $6, run.coverage, since.instant, since.instant, t.cut_off, t.places
          from unnest($1::int[], $2::int[], $3::bool[], $4::bool[], $5::int[])
              as t (station_id, keyword_id, complete, cut_off, places)
-         cross join lateral (select case when complete then $7::timestamptz end) as since (instant)
+         join crawl_run run on crawl_run_id = $7
+         cross join lateral (select case when t.complete then run.started_at end) as since (instant)
          on conflict (station_id, keyword_id) do update set
              radius_m = excluded.radius_m,
+             coverage = excluded.coverage,
              complete_since = case
-                 when known.radius_m = excluded.radius_m and excluded.complete_at is not null
+                 when (known.radius_m, known.coverage) = (excluded.radius_m, excluded.coverage)
+                 and excluded.complete_at is not null
                  then coalesce(known.complete_since, excluded.complete_since)
                  else excluded.complete_since end,
-             complete_at = coalesce(excluded.complete_at, known.complete_at),
+             complete_at = greatest(excluded.complete_at, known.complete_at),
              cut_off = excluded.cut_off,
              places = excluded.places",
-        &coverage.iter().map(|(one, _)| one.station.0).collect::<Vec<_>>(),
-        &coverage.iter().map(|(one, _)| one.keyword.0).collect::<Vec<_>>(),
-        &coverage.iter().map(|(one, _)| one.is_complete).collect::<Vec<_>>(),
-        &coverage.iter().map(|(one, _)| one.is_cut_off).collect::<Vec<_>>(),
-        &coverage.iter().map(|(_, places)| *places).collect::<Vec<_>>(),
+        &coverage.iter().map(|one| one.station.0).collect::<Vec<_>>(),
+        &coverage.iter().map(|one| one.keyword.0).collect::<Vec<_>>(),
+        &coverage.iter().map(|one| one.is_complete).collect::<Vec<_>>(),
+        &coverage.iter().map(|one| one.is_cut_off).collect::<Vec<_>>(),
+        &coverage.iter().map(places).collect::<Vec<_>>(),
         i32::try_from(radius_m).unwrap_or(i32::MAX),
-        now
+        run.0
     )
     .execute(connection)
     .await?;
@@ -89,28 +82,6 @@ async fn listed(connection: &mut PgConnection) -> Result<BTreeMap<(StationId, Ke
 }
 
 impl Store {
-    /// Records how a run in rectangles covered its stations, and takes its proof from cells that showed too few places,
-    /// each with how many.
-    ///
-    /// # Errors
-    /// When the run is no longer ours or the database fails.
-    pub async fn record_coverage(
-        &self,
-        fence: Fence,
-        (radius_m, coverage): (u32, &[StationCoverage]),
-        doubted: &BTreeMap<CellNo, i32>,
-        now: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        runs::hold(&mut transaction, fence).await?;
-        cells::doubt(&mut transaction, fence.run, doubted).await?;
-        let listed = listed(&mut transaction).await?;
-        let places = |one: &StationCoverage| listed.get(&(one.station, one.keyword)).copied().unwrap_or(0);
-        let coverage: Vec<_> = coverage.iter().map(|one| (*one, places(one))).collect();
-        record(&mut transaction, radius_m, &coverage, now).await?;
-        Ok(transaction.commit().await?)
-    }
-
     /// Where the places are that a run has seen before it divided a rectangle, and not again in its pieces.
     ///
     /// # Errors

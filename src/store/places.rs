@@ -3,7 +3,11 @@
 //! A listing is geometry: it is computed from a place's position and the live stations when the place is new, has moved
 //! or was found by a further keyword. What did not change is not written, except the narrow stamps.
 
-use std::collections::BTreeMap;
+mod content;
+mod listings;
+mod looks;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -14,15 +18,15 @@ use crate::domain::geo::LatLng;
 use crate::domain::keyword::KeywordId;
 use crate::domain::place::{Place, PlaceId};
 use crate::domain::run::RunId;
-use crate::domain::station::{StationId, StationMap};
+use crate::domain::station::StationMap;
+
+pub(super) use listings::{hide, relist};
+pub(super) use looks::reopen;
 
 /// A place that one keyword found.
-type Link = (PlaceId, KeywordId);
+pub(super) type Link = (PlaceId, KeywordId);
 
-/// How many places a recomputation of the listings takes at a time.
-const CHUNK: i64 = 5_000;
-
-/// Stores the places of some outcomes: content, stamps and listings.
+/// Stores the places of some outcomes: content, stamps, listings, and what of it is news.
 pub(super) async fn upsert(
     connection: &mut PgConnection,
     run: RunId,
@@ -41,88 +45,48 @@ pub(super) async fn upsert(
             links.insert((place.id.clone(), outcome.cell.keyword), cell);
         }
     }
-    let (written, moved) = write_content(connection, &places, now).await?;
-    let new_links = stamp(connection, run, &links, now).await?;
-    let mut positions: BTreeMap<Link, LatLng> =
-        new_links.into_iter().map(|link| (link.clone(), places[&link.0].position)).collect();
-    if !moved.is_empty() {
-        unlist(connection, stations, &moved).await?;
-        for link in links_of(connection, moved.iter().map(|(id, _)| id.as_str().to_owned()).collect()).await? {
-            let position = places[&link.0].position;
-            positions.insert(link, position);
-        }
-    }
-    list(connection, stations, &positions).await?;
-    Ok(written)
+    let stored = content::write(connection, run, &places, now).await?;
+    let unlisted = stamp(connection, run, &links, now).await?;
+    let at = |link: Link| (link.clone(), places[&link.0].position);
+    let mut positions: BTreeMap<Link, LatLng> = unlisted.into_iter().map(at).collect();
+    positions.extend(move_listings(connection, stations, &stored.moved).await?.into_iter().map(at));
+    listings::list(connection, stations, &positions).await?;
+    let new: BTreeSet<&PlaceId> = stored.new.iter().collect();
+    positions.retain(|(place, _), _| new.contains(place));
+    looks::tell_opened(connection, run, stations, &positions, now).await?;
+    Ok(stored.written)
 }
 
-/// Writes the places that are new or differ, and returns where those that moved were before.
-async fn write_content(
+/// Stores the content of places that were found otherwise than by their keywords.
+pub(super) async fn refresh(
     connection: &mut PgConnection,
-    places: &BTreeMap<&PlaceId, &Place>,
+    run: RunId,
+    stations: &StationMap,
+    places: &[Place],
     now: DateTime<Utc>,
-) -> Result<(Written, Vec<(PlaceId, LatLng)>), Error> {
-    let text = |value: fn(&Place) -> &str| places.values().map(|place| value(place).to_owned()).collect::<Vec<_>>();
-    let optional =
-        |value: fn(&Place) -> &Option<String>| places.values().map(|place| value(place).clone()).collect::<Vec<_>>();
-    let degrees = |value: fn(LatLng) -> f64| places.values().map(|place| value(place.position)).collect::<Vec<_>>();
-    let rows = sqlx::query!(
-        r#"with incoming as (
-             select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                 $8::float8[], $9::float8[], $10::text[])
-                 as t (place_id, name, category_name, category_group_code, phone, address, road_address, latitude,
-                 longitude, url)
-         ), before as (
-             select place_id, p.latitude, p.longitude from place p join incoming using (place_id)
-         ), written as (
-             insert into place as p (place_id, name, category_name, category_group_code, phone, address, road_address,
-                 latitude, longitude, url, first_seen_at, changed_at)
-             select *, $11, $11 from incoming
-             on conflict (place_id) do update set
-                 name = excluded.name, category_name = excluded.category_name,
-                 category_group_code = excluded.category_group_code, phone = excluded.phone,
-                 address = excluded.address, road_address = excluded.road_address, latitude = excluded.latitude,
-                 longitude = excluded.longitude, url = excluded.url, changed_at = excluded.changed_at
-             where (p.name, p.category_name, p.category_group_code, p.phone, p.address, p.road_address, p.latitude,
-                 p.longitude, p.url) is distinct from (excluded.name, excluded.category_name,
-                 excluded.category_group_code, excluded.phone, excluded.address, excluded.road_address,
-                 excluded.latitude, excluded.longitude, excluded.url)
-             returning place_id, latitude, longitude
-         )
-         select written.place_id, before.latitude as "latitude?", before.longitude as "longitude?",
-             coalesce((before.latitude, before.longitude) <> (written.latitude, written.longitude), false) as "has_moved!"
-         from written left join before using (place_id)"#,
-        &text(|place| place.id.as_str()),
-        &text(|place| &place.name),
-        &optional(|place| &place.category_name) as &[Option<String>],
-        &optional(|place| &place.category_group_code) as &[Option<String>],
-        &optional(|place| &place.phone) as &[Option<String>],
-        &optional(|place| &place.address) as &[Option<String>],
-        &optional(|place| &place.road_address) as &[Option<String>],
-        &degrees(LatLng::latitude),
-        &degrees(LatLng::longitude),
-        &optional(|place| &place.url) as &[Option<String>],
-        now
-    )
-    .fetch_all(connection)
-    .await?;
-    let mut written = Written::default();
-    let mut moved = Vec::new();
-    for row in rows {
-        match row.latitude.zip(row.longitude) {
-            None => written.places_new += 1,
-            Some((latitude, longitude)) => {
-                written.places_changed += 1;
-                if row.has_moved {
-                    moved.push((stored_id(&row.place_id)?, stored_position(latitude, longitude)?));
-                }
-            }
-        }
-    }
-    Ok((written, moved))
+) -> Result<Written, Error> {
+    let places: BTreeMap<&PlaceId, &Place> = places.iter().map(|place| (&place.id, place)).collect();
+    let stored = content::write(connection, run, &places, now).await?;
+    let moved = move_listings(connection, stations, &stored.moved).await?;
+    let positions = moved.into_iter().map(|link| (link.clone(), places[&link.0].position)).collect();
+    listings::list(connection, stations, &positions).await?;
+    Ok(stored.written)
 }
 
-/// Notes that this run found these places, and returns the links that are new.
+/// Removes the listings of places that moved, and returns what is to be listed where they are now.
+async fn move_listings(
+    connection: &mut PgConnection,
+    stations: &StationMap,
+    moved: &[(PlaceId, LatLng)],
+) -> Result<Vec<Link>, Error> {
+    if moved.is_empty() {
+        return Ok(Vec::new());
+    }
+    listings::unlist(connection, stations, moved).await?;
+    links_of(connection, moved.iter().map(|(id, _)| id.as_str().to_owned()).collect()).await
+}
+
+/// Notes that this run found these places, and returns the links that are new, or were given up before.
 async fn stamp(
     connection: &mut PgConnection,
     run: RunId,
@@ -134,18 +98,23 @@ async fn stamp(
     let cells: Vec<Option<i32>> = links.values().map(|cell| cell.map(|CellNo(no)| no)).collect();
     // xmax is zero in a row that was inserted, not updated.
     let rows = sqlx::query!(
-        "with stamped as (
+        "with incoming as (
+             select * from unnest($1::text[], $2::int[], $5::int[]) as t (place_id, keyword_id, cell_no)
+         ), gone as (
+             select place_id, keyword_id from incoming join place_keyword using (place_id, keyword_id)
+             where gone_at is not null
+         ), stamped as (
              insert into place_keyword as known (place_id, keyword_id, first_seen_at, last_seen_run, last_seen_cell)
-             select place_id, keyword_id, $4, $3, cell_no
-             from unnest($1::text[], $2::int[], $5::int[]) as t (place_id, keyword_id, cell_no)
+             select place_id, keyword_id, $4, $3, cell_no from incoming
              on conflict (place_id, keyword_id) do update
              set last_seen_run = excluded.last_seen_run, last_seen_cell = excluded.last_seen_cell, misses = 0,
-                 missing_since = null
+                 missing_since = null, gone_at = null
              where (known.last_seen_run, known.last_seen_cell, known.misses)
                  is distinct from (excluded.last_seen_run, excluded.last_seen_cell, 0::smallint)
              returning place_id, keyword_id, xmax = 0 as is_new
          )
-         select place_id, keyword_id from stamped where is_new",
+         select place_id, keyword_id from stamped
+         where is_new or (place_id, keyword_id) in (select place_id, keyword_id from gone)",
         &places,
         &keywords,
         run.0,
@@ -169,108 +138,11 @@ async fn links_of(connection: &mut PgConnection, places: Vec<String>) -> Result<
     rows.into_iter().map(|row| Ok((stored_id(&row.place_id)?, KeywordId(row.keyword_id)))).collect()
 }
 
-/// Removes the listings of places that moved, where they were before.
-async fn unlist(
-    connection: &mut PgConnection,
-    stations: &StationMap,
-    moved: &[(PlaceId, LatLng)],
-) -> Result<(), Error> {
-    let mut ids = Vec::new();
-    let mut near = Vec::new();
-    for (place, before) in moved {
-        for (station, _) in stations.around(*before) {
-            ids.push(place.as_str().to_owned());
-            near.push(station.0);
-        }
-    }
-    // Through all keywords, so that the primary key leads to the rows.
-    sqlx::query!(
-        "delete from listing l using unnest($1::text[], $2::int[]) as t (place_id, station_id), keyword k
-         where l.station_id = t.station_id and l.keyword_id = k.keyword_id and l.place_id = t.place_id",
-        &ids,
-        &near
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Lists places at every station within the radius.
-async fn list(
-    connection: &mut PgConnection,
-    stations: &StationMap,
-    positions: &BTreeMap<Link, LatLng>,
-) -> Result<(), Error> {
-    let mut columns: (Vec<i32>, Vec<i32>, Vec<String>, Vec<i32>) = Default::default();
-    for ((place, keyword), position) in positions {
-        for (station, distance_m) in stations.around(*position) {
-            columns.0.push(station.0);
-            columns.1.push(keyword.0);
-            columns.2.push(place.as_str().to_owned());
-            columns.3.push(distance_m);
-        }
-    }
-    sqlx::query!(
-        "insert into listing as l (station_id, keyword_id, place_id, distance_m)
-         select * from unnest($1::int[], $2::int[], $3::text[], $4::int[])
-         on conflict (station_id, keyword_id, place_id) do update set distance_m = excluded.distance_m, gone_at = null
-         where l.distance_m <> excluded.distance_m or l.gone_at is not null",
-        &columns.0,
-        &columns.1,
-        &columns.2,
-        &columns.3
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Computes all listings anew, after stations, keywords or the radius changed; rows that stay true are not rewritten.
-///
-/// `stale` are the stations that moved or were retired, so that nothing else need be compared.
-pub(super) async fn relist(
-    connection: &mut PgConnection,
-    stations: &StationMap,
-    stale: &[StationId],
-) -> Result<(), Error> {
-    let stale: Vec<i32> = stale.iter().map(|station| station.0).collect();
-    let radius_m = i32::try_from(stations.radius_m()).unwrap_or(i32::MAX);
-    sqlx::query!(
-        "delete from listing l using keyword k
-         where l.keyword_id = k.keyword_id
-         and (k.retired_at is not null or l.station_id = any($1) or l.distance_m >= $2)",
-        &stale,
-        radius_m
-    )
-    .execute(&mut *connection)
-    .await?;
-    let mut after = String::new();
-    loop {
-        let rows = sqlx::query!(
-            "select place_id, latitude, longitude from place where place_id > $1 order by place_id limit $2",
-            after,
-            CHUNK
-        )
-        .fetch_all(&mut *connection)
-        .await?;
-        let Some(last) = rows.last() else { break };
-        after.clone_from(&last.place_id);
-        let mut at = BTreeMap::new();
-        for row in rows {
-            at.insert(stored_id(&row.place_id)?, stored_position(row.latitude, row.longitude)?);
-        }
-        let links = links_of(connection, at.keys().map(|id| id.as_str().to_owned()).collect()).await?;
-        let positions = links.into_iter().map(|link| (link.clone(), at[&link.0])).collect();
-        list(connection, stations, &positions).await?;
-    }
-    Ok(())
-}
-
-fn stored_id(id: &str) -> Result<PlaceId, Error> {
+pub(super) fn stored_id(id: &str) -> Result<PlaceId, Error> {
     PlaceId::parse(id).ok_or_else(|| Error::Unknown { table: "place", column: "place_id", value: id.to_owned() })
 }
 
-fn stored_position(latitude: f64, longitude: f64) -> Result<LatLng, Error> {
+pub(super) fn stored_position(latitude: f64, longitude: f64) -> Result<LatLng, Error> {
     LatLng::new(latitude, longitude).map_err(|error| Error::Unknown {
         table: "place",
         column: "latitude, longitude",

@@ -1,5 +1,6 @@
 //! The run history: opening, resuming, counting and closing runs.
 
+mod closing;
 mod history;
 mod housekeeping;
 mod opening;
@@ -9,21 +10,11 @@ use sqlx::PgConnection;
 
 use super::{Error, Fence, Store, Written};
 use crate::domain::cell::{CellStatus, Outcome, Shown, Traffic};
-use crate::domain::run::{RunId, Status, pause_before_resuming};
+use crate::domain::run::RunId;
 
+pub use closing::{Closing, Findings};
 pub use history::HistoryRow;
 pub use opening::{NewRun, Opening, RunGround};
-
-/// How a run ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closing {
-    /// Its status from now on.
-    pub status: Status,
-    /// Why, in words.
-    pub reason: Option<String>,
-    /// From when on it may be taken up again.
-    pub resume_at: Option<DateTime<Utc>>,
-}
 
 /// The counts of a run as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +33,9 @@ pub struct Counts {
     pub places_seen: i32,
     pub places_new: i32,
     pub places_changed: i32,
+    pub places_missed: i32,
+    pub places_closed: i32,
+    pub places_reopened: i32,
     pub stalled_count: i32,
 }
 
@@ -66,73 +60,6 @@ impl Store {
             Err(Error::Statement(cause)) if cause.code().as_deref() == Some("55P03") => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    /// Closes a run that is ours, and counts the places it has seen. With the same instant it can be repeated where the
-    /// answer was lost.
-    ///
-    /// # Errors
-    /// When the run is no longer ours or the database fails.
-    pub async fn close_run(&self, fence: Fence, closing: &Closing, now: DateTime<Utc>) -> Result<(), Error> {
-        let finished_at = (!closing.status.is_unfinished()).then_some(now);
-        let done = sqlx::query!(
-            "update crawl_run set status = $3, reason = $4, resume_at = $5, heartbeat_at = $6, finished_at = $7,
-                 places_seen = (select count(distinct place_id) from place_keyword where last_seen_run = $1)
-             where crawl_run_id = $1 and resumed_count = $2
-             and (status = 'running' or (status = $3 and heartbeat_at = $6))",
-            fence.run.0,
-            fence.resumed_count,
-            closing.status.as_str(),
-            closing.reason,
-            closing.resume_at,
-            now,
-            finished_at
-        )
-        .execute(&self.pool)
-        .await?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(Error::Superseded(fence.run)) }
-    }
-
-    /// Puts right what a crash left behind: a run that is `running` while we hold the lock is `interrupted`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn bury_dead_runs(&self, now: DateTime<Utc>) -> Result<(), Error> {
-        let dead =
-            sqlx::query!("select crawl_run_id, heartbeat_at, stalled_count from crawl_run where status = 'running'")
-                .fetch_all(&self.pool)
-                .await?;
-        for run in dead {
-            sqlx::query!(
-                "update crawl_run set status = 'interrupted', resume_at = $2,
-                     reason = 'its process ended without a word; last sign of life at ' ||
-                         to_char(heartbeat_at at time zone 'Asia/Seoul', 'YYYY-MM-DD HH24:MI:SS') || ' in Seoul'
-                 where crawl_run_id = $1 and status = 'running'",
-                run.crawl_run_id,
-                // The clock of the machine that died may have been ahead.
-                run.heartbeat_at.min(now) + pause_before_resuming(run.stalled_count)
-            )
-            .execute(&self.pool)
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// Closes an unfinished run that nobody works on as failed.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn give_up_run(&self, run: RunId, reason: &str, now: DateTime<Utc>) -> Result<(), Error> {
-        sqlx::query!(
-            "update crawl_run set status = 'failed', reason = $2, resume_at = null, finished_at = $3
-             where crawl_run_id = $1 and status = 'interrupted'",
-            run.0,
-            reason,
-            now
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
     }
 
     /// Takes its tick from a run that was started, or recorded as skipped, while the clock was ahead.
@@ -160,7 +87,8 @@ impl Store {
         Ok(sqlx::query_as!(
             Counts,
             r#"select cells_total, cells_done, cells_split, cells_failed, cells_pending as "cells_pending!", cells_truncated, requests,
-                 retries, throttled, documents_rejected, places_seen, places_new, places_changed, stalled_count
+                 retries, throttled, documents_rejected, places_seen, places_new, places_changed, places_missed, places_closed,
+                 places_reopened, stalled_count
              from crawl_run where crawl_run_id = $1"#,
             run.0
         )
@@ -221,6 +149,30 @@ pub(super) async fn count(
         i32::try_from(written.places_changed).unwrap_or(i32::MAX),
         cells(with_status(CellStatus::Split)),
         cells(pieces),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds what requests outside the ledger cost and changed to the counters of their run.
+pub(super) async fn count_traffic(
+    connection: &mut PgConnection,
+    run: RunId,
+    traffic: Traffic,
+    written: Written,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "update crawl_run set heartbeat_at = $2, requests = requests + $3, retries = retries + $4,
+             throttled = throttled + $5, places_changed = places_changed + $6
+         where crawl_run_id = $1",
+        run.0,
+        now,
+        i64::from(traffic.requests),
+        i64::from(traffic.retries),
+        i64::from(traffic.throttled),
+        i32::try_from(written.places_changed).unwrap_or(i32::MAX)
     )
     .execute(connection)
     .await?;

@@ -95,7 +95,7 @@ async fn play(store: &Store, moves: &[Move]) {
             }
             Move::Repeat => {}
             Move::TakeOver => {
-                store.close_run(fence, &interrupted(), now).await.unwrap();
+                store.close_run(fence, &interrupted(), None, now).await.unwrap();
                 lost = Some(fence);
                 fence = store.resume_run(fence.run, "there", now).await.unwrap();
             }
@@ -108,7 +108,7 @@ async fn play(store: &Store, moves: &[Move]) {
     }
     let RunId(run) = fence.run;
     assert!(run > 0);
-    store.close_run(fence, &interrupted(), now).await.unwrap();
+    store.close_run(fence, &interrupted(), None, now).await.unwrap();
 }
 
 fn interrupted() -> Closing {

@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "some of it serves the chaos tests only")]
 mod support;
 
+mod changes;
 mod command_line;
 mod complete;
 mod crawl;

@@ -32,6 +32,10 @@ fn tell(report: &Report) {
         counts.places_seen, counts.places_new, counts.places_changed, counts.documents_rejected
     ));
     print(&format!(
+        "missing   {} looked for and not found, {} closed, {} reopened",
+        counts.places_missed, counts.places_closed, counts.places_reopened
+    ));
+    print(&format!(
         "time      {seconds:.1} s, {:.1} requests in flight on average",
         in_requests.as_secs_f64() / seconds
     ));
@@ -62,6 +66,9 @@ fn as_json(report: &Report) -> serde_json::Value {
         "places_seen": counts.places_seen,
         "places_new": counts.places_new,
         "places_changed": counts.places_changed,
+        "places_missed": counts.places_missed,
+        "places_closed": counts.places_closed,
+        "places_reopened": counts.places_reopened,
         "elapsed_s": elapsed.as_secs_f64(),
         "in_requests_s": in_requests.as_secs_f64(),
     })
