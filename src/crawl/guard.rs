@@ -42,24 +42,26 @@ impl Tallies {
     }
 
     /// Judges which misses count, where a share of at most `max_share` is believed.
+    ///
+    /// A few misses of a group are always believed, so everything together is judged, too: without the groups that are held
+    /// for themselves, because one bad keyword is no reason to doubt the others.
     pub(super) fn judge(&self, max_share: f64) -> Held {
         let keywords: BTreeSet<KeywordId> = self.0.keys().map(|(keyword, _)| *keyword).collect();
-        let of = |keyword| self.sum(|other| other == keyword);
-        let keywords: BTreeMap<_, _> = keywords.into_iter().map(|keyword| (keyword, of(keyword))).collect();
-        Held {
-            everything: Some(self.sum(|_| true)).filter(|tally| tally.is_too_much(max_share)),
-            keywords: keywords.into_iter().filter(|(_, tally)| tally.is_too_much(max_share)).collect(),
-            regions: self
-                .0
-                .iter()
-                .filter(|(_, tally)| tally.is_too_much(max_share))
-                .map(|(at, tally)| (*at, *tally))
-                .collect(),
-        }
+        let keywords = keywords.into_iter().map(|keyword| (keyword, self.sum(|(other, _)| other == keyword)));
+        let mut held = Held {
+            everything: None,
+            keywords: keywords.filter(|(_, tally)| tally.is_too_much(max_share)).collect(),
+            regions: self.0.clone(),
+        };
+        held.regions.retain(|_, tally| tally.is_too_much(max_share));
+        let (all, others) = (self.sum(|_| true), self.sum(|(keyword, region)| !held.holds(keyword, region)));
+        let are_others_as_bad = others.looked_for == 0 || others.share() > max_share;
+        held.everything = Some(all).filter(|all| all.is_too_much(max_share) && are_others_as_bad);
+        held
     }
 
-    fn sum(&self, is_wanted: impl Fn(KeywordId) -> bool) -> Tally {
-        let wanted = self.0.iter().filter(|((keyword, _), _)| is_wanted(*keyword));
+    fn sum(&self, is_wanted: impl Fn((KeywordId, Region)) -> bool) -> Tally {
+        let wanted = self.0.iter().filter(|(group, _)| is_wanted(**group));
         wanted.fold(Tally::default(), |sum, (_, tally)| Tally {
             looked_for: sum.looked_for + tally.looked_for,
             missed: sum.missed + tally.missed,
@@ -177,11 +179,15 @@ mod tests {
 
         let region = held(&[(1, seoul, 1000, 0), (1, daejeon, 100, 30), (2, seoul, 1000, 0)]);
         let keyword = held(&[(1, seoul, 100, 40), (1, daejeon, 50, 0), (2, seoul, 1000, 0)]);
+        let bad_keyword = held(&[(1, seoul, 1000, 400), (1, daejeon, 50, 0), (2, seoul, 1000, 50)]);
         let everything = held(&[(1, seoul, 20, 20), (1, daejeon, 10, 0), (2, seoul, 20, 20)]);
+        let nothing_found = held(&[(1, seoul, 1000, 1000), (1, daejeon, 10, 10), (2, seoul, 5, 5)]);
 
         assert_eq!(shown(&region), [false, true, false]);
         assert_eq!(shown(&keyword), [true, true, false]);
+        assert_eq!(shown(&bad_keyword), [true, true, false], "a fifth of all is missed, but only by one keyword");
         assert_eq!(shown(&everything), [true, true, true], "twenty of each would be believed, but not of all");
+        assert_eq!(shown(&nothing_found), [true, true, true], "five of the second are believed at other times");
     }
 
     #[test]

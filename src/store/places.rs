@@ -7,7 +7,7 @@ mod content;
 mod listings;
 mod looks;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -49,11 +49,9 @@ pub(super) async fn upsert(
     let unlisted = stamp(connection, run, &links, now).await?;
     let at = |link: Link| (link.clone(), places[&link.0].position);
     let mut positions: BTreeMap<Link, LatLng> = unlisted.into_iter().map(at).collect();
+    looks::tell_opened(connection, run, stations, &positions, now).await?;
     positions.extend(move_listings(connection, stations, &stored.moved).await?.into_iter().map(at));
     listings::list(connection, stations, &positions).await?;
-    let new: BTreeSet<&PlaceId> = stored.new.iter().collect();
-    positions.retain(|(place, _), _| new.contains(place));
-    looks::tell_opened(connection, run, stations, &positions, now).await?;
     Ok(stored.written)
 }
 

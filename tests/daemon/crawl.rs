@@ -13,6 +13,7 @@ async fn row_versions(stage: &Stage) -> Vec<String> {
         .texts(
             "select format('place %s %s %s', place_id, xmin, ctid) from place
              union all select format('listing %s %s %s %s %s', station_id, keyword_id, place_id, xmin, ctid) from listing
+             union all select format('place_change %s', place_change_id) from place_change
              order by 1",
         )
         .await

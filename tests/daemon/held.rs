@@ -50,13 +50,14 @@ impl Held {
         held
     }
 
-    /// What the tables hold.
+    /// What the tables hold, without what was given up.
     pub(crate) async fn stored(stage: &Stage) -> Self {
         let set = |rows: Vec<String>| rows.into_iter().collect();
         let places = sqlx::query("select * from place").fetch_all(stage.pool()).await.unwrap();
-        let links = "select format('%s|%s', place_id, query) from place_keyword join keyword using (keyword_id)";
+        let links = "select format('%s|%s', place_id, query) from place_keyword join keyword using (keyword_id)
+             where gone_at is null";
         let listings = "select format('%s@%s|%s|%s|%s', s.name, s.longitude, k.query, l.place_id, l.distance_m)
-             from listing l join station s using (station_id) join keyword k using (keyword_id)";
+             from listing l join station s using (station_id) join keyword k using (keyword_id) where gone_at is null";
         Self {
             places: places.iter().map(row_line).collect(),
             links: set(stage.texts(links).await),

@@ -21,3 +21,4 @@ mod outages;
 mod private;
 mod resuming;
 mod stations;
+mod weeks;

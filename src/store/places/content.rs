@@ -16,8 +16,6 @@ use crate::store::{Error, Written};
 pub(super) struct Stored {
     /// How many were new or had changed.
     pub(super) written: Written,
-    /// Those that were not stored before.
-    pub(super) new: Vec<PlaceId>,
     /// Those that moved, and where they were before.
     pub(super) moved: Vec<(PlaceId, LatLng)>,
 }
@@ -52,17 +50,15 @@ pub(super) async fn write(
     .await?;
     let mut stored = Stored::default();
     for row in rows {
-        let id = stored_id(&row.place_id)?;
         match row.latitude.zip(row.longitude) {
-            None => stored.new.push(id),
+            None => stored.written.places_new += 1,
             Some((latitude, longitude)) => {
                 stored.written.places_changed += 1;
                 if row.has_moved {
-                    stored.moved.push((id, stored_position(latitude, longitude)?));
+                    stored.moved.push((stored_id(&row.place_id)?, stored_position(latitude, longitude)?));
                 }
             }
         }
     }
-    stored.written.places_new = u32::try_from(stored.new.len()).unwrap_or(u32::MAX);
     Ok(stored)
 }

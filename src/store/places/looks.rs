@@ -36,8 +36,8 @@ impl Grounds {
     }
 }
 
-/// Tells of new places that they opened, where their ground was complete before this run. What a run finds of its own
-/// ground is recorded at its end, so until then `station_keyword` says what was before.
+/// Tells of places that are new in this run that they opened, where the ground of one of their keywords was complete before.
+/// What a run finds of its own ground is recorded at its end, so until then `station_keyword` says what was before.
 pub(super) async fn tell_opened(
     connection: &mut PgConnection,
     run: RunId,
@@ -59,7 +59,8 @@ pub(super) async fn tell_opened(
          join station_keyword known using (station_id, keyword_id)
          join crawl_run run on run.crawl_run_id = $4 and run.coverage = known.coverage
          join place using (place_id)
-         where known.complete_since is not null and known.radius_m = $5
+         where known.complete_since is not null and known.radius_m = $5 and place.first_seen_at >= run.started_at
+         and not exists (select from place_change told where told.place_id = place.place_id and told.kind = 'opened')
          group by place.place_id, crawl_run_id",
         &grounds.places,
         &grounds.keywords,
