@@ -16,6 +16,7 @@ mod complete;
 mod crawl;
 mod requests;
 mod table;
+mod weeks;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     latency(&mut table).await?;
     speed(&mut table, &all).await?;
     memory(&mut table, &all).await?;
+    weeks::compare(&mut table, &all).await?;
     for places in [100_000, 200_000] {
         complete::compare(&mut table, &all, places).await?;
     }

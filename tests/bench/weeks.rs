@@ -1,0 +1,47 @@
+//! What a week costs the database: the write-ahead log of a first run, of one that finds nothing new, and of one a week later.
+
+use sanggwond::domain::station::Station;
+
+use crate::crawl::Crawl;
+use crate::database::Database;
+use crate::table::Table;
+
+/// What the tables say of their rows: places, listings and changes by number and version.
+const VERSIONS: &str = "select md5(string_agg(row, ',' order by row)) from (
+         select format('%s %s %s', place_id, xmin, ctid) from place
+         union all select format('%s %s %s %s %s', station_id, keyword_id, place_id, xmin, ctid) from listing
+         union all select format('%s', place_change_id) from place_change) versions (row)";
+
+/// Crawls the same ground three times and prints how much was logged.
+pub(crate) async fn compare(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
+    for coverage in ["station", "complete"] {
+        table.section(
+            &format!("Three weeks, coverage {coverage}: write-ahead log"),
+            "By pg_current_wal_lsn(), all stations, the world of the demo; the second run finds an unchanged world, the third \
+             one in which two of a hundred places are others. An unchanged week writes no row of place, listing or \
+             place_change.",
+        )?;
+        let mut database = Database::fresh().await;
+        let mut versions: Option<String> = None;
+        for (name, week) in [("first", 0), ("unchanged", 0), ("a week later", 1)] {
+            let before = position(&database).await?;
+            let crawl = Crawl { stations: all.len(), coverage, week, ..Crawl::AT_ONCE };
+            let crawled = crawl.run_into(database).await?;
+            database = crawled.database;
+            let logged = position(&database).await? - before;
+            table.line(&format!("{name}: MiB"), logged / f64::from(1 << 20), None)?;
+            table.line(&format!("{name}: bytes per request"), logged / f64::from(crawled.summary.requests), None)?;
+            let now = sqlx::query_scalar(VERSIONS).fetch_one(&database.pool).await?;
+            let is_as_before = name != "unchanged" || versions.as_ref() == Some(&now);
+            anyhow::ensure!(is_as_before, "an unchanged week has written rows");
+            versions = Some(now);
+        }
+    }
+    Ok(())
+}
+
+/// Where the server's log ends, in bytes.
+async fn position(database: &Database) -> anyhow::Result<f64> {
+    let sql = "select (pg_current_wal_lsn() - '0/0')::float8";
+    Ok(sqlx::query_scalar(sql).fetch_one(&database.pool).await?)
+}
