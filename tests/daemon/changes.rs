@@ -204,6 +204,31 @@ async fn a_stop_while_places_are_asked_for_closes_none_of_them_yet() {
 }
 
 #[tokio::test]
+async fn a_kill_in_the_middle_of_a_closing_leaves_nothing_of_it() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    stage.standin.set_world(town(&[31, 32], []));
+    stage.crawl().await;
+    let mut held = stage.pool().begin().await.unwrap();
+    sqlx::query("select from place where place_id = '31' for update").execute(&mut *held).await.unwrap();
+    let running = stage.program(&["crawl"]).start();
+    stage.blocked_by_a_lock().await;
+
+    running.signal(Signal::SIGKILL);
+    running.finish().await;
+    held.rollback().await.unwrap();
+    stage.crawl().await;
+
+    assert_eq!(stage.value::<String>(RUN).await, "succeeded 2 2 0");
+    assert_eq!(
+        stage.value::<String>("select format('%s %s', count(*), max(resumed_count)) from crawl_run").await,
+        "3 1"
+    );
+    assert_eq!(stage.texts(TOLD).await, ["closed 31", "closed 32"]);
+    assert_eq!(stage.value::<i16>("select max(misses) from place_keyword").await, 2, "no miss is counted twice");
+}
+
+#[tokio::test]
 async fn an_api_that_finds_nothing_empties_no_table() {
     let stage = Stage::new(crowd(100..200), STATIONS).await;
     complete(&stage).await;
