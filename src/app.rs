@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +16,10 @@ use crate::config::Config;
 use crate::crawl::progress::Progress;
 use crate::crawl::review::{Guard, Rules};
 use crate::domain::schedule::Schedule;
+use crate::domain::station::Station;
 use crate::kakao::Client;
-use crate::runner::{Runner, Settings};
+use crate::observe::{Observer, Vitals};
+use crate::runner::{Meters, Runner, Settings};
 use crate::scheduler::Scheduler;
 use crate::scheduler::decide::Windows;
 use crate::stations;
@@ -210,37 +214,74 @@ pub fn api_key(config: &Config) -> Result<&SecretString, Obstacle> {
     config.kakao.api_key.as_ref().ok_or(Obstacle::NoKey)
 }
 
-/// Builds what runs are made of.
-///
-/// # Errors
-/// When there is no key, no station, or no HTTP client.
-pub fn runner(config: &Config, store: Store) -> anyhow::Result<Runner> {
-    let key = api_key(config)?;
-    let (stations, rejected) = stations::load(config.crawl.stations.as_deref())?;
-    for row in &rejected {
-        warn!(stations.line = row.line, "a station is left out: {row}");
+/// What runs are made of, besides the database.
+#[derive(Debug)]
+pub struct Equipment {
+    client: Client,
+    stations: Vec<Station>,
+    meters: Meters,
+    vitals: Vitals,
+}
+
+impl Equipment {
+    /// Builds it.
+    ///
+    /// # Errors
+    /// When there is no key, no station, or no HTTP client.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let key = api_key(config)?;
+        let (stations, rejected) = stations::load(config.crawl.stations.as_deref())?;
+        for row in &rejected {
+            warn!(stations.line = row.line, "a station is left out: {row}");
+        }
+        let client = Client::new(&config.kakao, key)?;
+        Ok(Self { client, stations, meters: Meters::default(), vitals: Vitals::default() })
     }
-    Ok(Runner {
-        store,
-        client: Client::new(&config.kakao, key)?,
-        progress: Progress::default(),
-        settings: Settings {
-            keywords: config.crawl.keywords.clone(),
-            radius_m: config.crawl.radius_m,
-            coverage: config.crawl.coverage,
-            daily_quota: config.kakao.daily_quota.get(),
-            grace: config.shutdown.grace,
-            rules: Rules {
-                close_after: config.crawl.close_after.get(),
-                max_miss_share: config.crawl.max_miss_share,
-                confirm_closings: config.crawl.confirm_closings,
-                guard: Guard::Up,
+
+    /// Puts it to work on a database.
+    #[must_use]
+    pub fn runner(self, config: &Config, store: Store) -> Runner {
+        let Self { client, stations, meters, vitals } = self;
+        Runner {
+            store,
+            client,
+            progress: Progress::default(),
+            meters,
+            vitals,
+            settings: Settings {
+                keywords: config.crawl.keywords.clone(),
+                radius_m: config.crawl.radius_m,
+                coverage: config.crawl.coverage,
+                daily_quota: config.kakao.daily_quota.get(),
+                grace: config.shutdown.grace,
+                rules: Rules {
+                    close_after: config.crawl.close_after.get(),
+                    max_miss_share: config.crawl.max_miss_share,
+                    confirm_closings: config.crawl.confirm_closings,
+                    guard: Guard::Up,
+                },
+                host: host(),
+                recorded: recorded(config, stations.len()),
             },
-            host: host(),
-            recorded: recorded(config, stations.len()),
-        },
-        stations,
-    })
+            stations,
+        }
+    }
+
+    /// Takes the port for whoever watches from outside; `None` where nobody is to.
+    ///
+    /// # Errors
+    /// When the port cannot be had.
+    pub async fn observer(&self, config: &Config) -> anyhow::Result<Option<Observer>> {
+        let Some(listen) = config.observe.listen else { return Ok(None) };
+        let mut registry = Registry::with_prefix("sanggwond");
+        registry.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        self.client.gate().register(&mut registry);
+        self.meters.register(&mut registry);
+        let observer = Observer::bind(listen, registry, self.vitals.clone()).await;
+        let observer = observer.with_context(|| format!("could not listen on {listen}, which observe.listen names"))?;
+        info!("observed at http://{}: /metrics, /livez and /readyz", observer.address()?);
+        Ok(Some(observer))
+    }
 }
 
 /// The schedule of the configuration.

@@ -6,6 +6,7 @@
 mod environment;
 mod values;
 
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Config {
     pub database: Database,
     /// What is remembered of past runs.
     pub history: History,
+    /// What is seen from outside.
+    pub observe: Observe,
     /// What is logged, and where.
     pub log: Log,
     /// How the program stops.
@@ -151,6 +154,15 @@ pub struct History {
     /// How many rows of `crawl_run` are kept.
     #[serde(deserialize_with = "values::keep_runs")]
     pub keep_runs: NonZeroU32,
+}
+
+/// The keys of `[observe]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observe {
+    /// Where metrics and health are served.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
 }
 
 /// The keys of `[log]`.

@@ -5,6 +5,7 @@
 
 pub mod gate;
 mod http;
+mod meters;
 pub mod quota;
 mod retry;
 mod wire;
@@ -219,6 +220,15 @@ impl Client {
             Next::Again | Next::AgainAfter(_) => Err(Error::Cell("no answer".to_owned())),
         }
     }
+}
+
+/// A client for this machine's own services: no key, no proxy.
+///
+/// # Errors
+/// When the machine has no certificate store.
+pub fn plain_client(timeout: Duration) -> Result<reqwest::Client, BuildError> {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    reqwest::Client::builder().no_proxy().timeout(timeout).build().map_err(BuildError::Http)
 }
 
 fn is_loopback(base_url: &str) -> bool {

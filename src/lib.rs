@@ -11,7 +11,7 @@
 //! | 4 | [`runner`] | one run, from its lock to its closed row |
 //! | 3 | [`crawl`] | cells, pages, batches |
 //! | 2 | [`kakao`], [`store`], [`stations`] | one outside system each |
-//! | 1 | [`config`], [`clock`], [`shutdown`], [`telemetry`] | the process itself |
+//! | 1 | [`config`], [`clock`], [`observe`], [`shutdown`], [`telemetry`] | the process itself |
 //! | 0 | [`domain`] | types and rules; no I/O, no async |
 //!
 //! [`standin`], a stand-in of the API, stands beside the house: only `commands` and tests know it, and it knows only
@@ -24,6 +24,7 @@ pub mod config;
 pub mod crawl;
 pub mod domain;
 pub mod kakao;
+pub mod observe;
 pub mod runner;
 pub mod scheduler;
 pub mod shutdown;

@@ -3,6 +3,7 @@
 mod closing;
 mod ending;
 mod ground;
+mod meters;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -24,12 +25,14 @@ use crate::crawl::{Crawl, End, Ground};
 use crate::domain::keyword::Keyword;
 use crate::domain::run::{Coverage, RunId, Scope, Trigger};
 use crate::domain::station::Station;
-use crate::kakao::Client;
+use crate::kakao::{Client, quota};
+use crate::observe::Vitals;
 use crate::shutdown::Grace;
 use crate::store::{self, Fence, NewRun, RunLock, Store};
 use ending::Ending;
 
 pub use closing::Report;
+pub use meters::Meters;
 
 /// How often a run shows that it is alive, besides its batches.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -48,6 +51,10 @@ pub struct Runner {
     pub stations: Vec<Station>,
     /// What an onlooker sees.
     pub progress: Progress,
+    /// What is seen of the runs from outside.
+    pub meters: Meters,
+    /// The signs of life of the process.
+    pub vitals: Vitals,
     /// How runs go about it.
     pub settings: Settings,
 }
@@ -118,6 +125,7 @@ impl Runner {
         assignment: &Assignment,
         stop: &CancellationToken,
     ) -> Result<Report, Error> {
+        let _activity = self.meters.activity();
         let started = Instant::now();
         let before = self.client.gate().usage();
         let mut known = None;
@@ -144,6 +152,7 @@ impl Runner {
         let in_requests = self.client.gate().usage().in_requests.saturating_sub(before.in_requests);
         let report = Report { run: fence.run, closing, counts, elapsed: started.elapsed(), in_requests };
         report.log();
+        self.meters.observe(&report);
         Ok(report)
     }
 
@@ -207,12 +216,24 @@ impl Runner {
         ending
     }
 
+    /// Takes over what the database says for whoever watches from outside.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn show(&self, next_tick: Option<DateTime<Utc>>) -> Result<(), store::Error> {
+        let today = quota::day_of(clock::now());
+        let left = self.settings.daily_quota.saturating_sub(self.store.requests_of(today).await?);
+        self.meters.show(&self.store.last_runs().await?, left, next_tick);
+        Ok(())
+    }
+
     async fn show_life(&self, fence: Fence) -> store::Error {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
             if let Err(error) = self.store.beat_run(fence, clock::now()).await {
                 return error;
             }
+            self.vitals.beat();
         }
     }
 }

@@ -85,8 +85,12 @@ impl Scheduler {
                 Some(()) = woken.recv() => {}
                 _ = heartbeat.tick() => {}
             }
+            self.runner.vitals.beat();
             let seen_to = self.see_to_what_is_due(is_start, stop).await;
             is_start &= seen_to.is_err();
+            if seen_to.is_err() {
+                self.runner.vitals.set_ready(false);
+            }
             match seen_to {
                 Ok(()) if !is_reachable => {
                     is_reachable = true;
@@ -121,6 +125,7 @@ impl Scheduler {
     /// What is to be done, and the lock to do it under; `None` where nothing is, or another process holds the lock.
     async fn claim(&self, is_start: bool) -> Result<Option<(Decision, RunLock)>, store::Error> {
         let history = self.runner.store.run_records().await?;
+        self.runner.vitals.set_ready(true);
         // A run of any kind that says it is running may be dead: only its lock tells.
         let says_running = history.iter().any(|run| run.status == Status::Running);
         if !says_running && self.decide(&history, is_start).await? == Decision::Wait {
@@ -202,6 +207,7 @@ impl Scheduler {
         let store = &self.runner.store;
         let now = clock::now();
         let next = if self.windows.is_enabled { self.schedule.next_after(now) } else { None };
+        self.runner.show(next).await?;
         let is_stamped = match daemon {
             Some(daemon) => store.beat(daemon, next, now).await?,
             None => false,

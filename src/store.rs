@@ -34,7 +34,7 @@ pub use daemons::DaemonId;
 pub use ground::StoredKeyword;
 pub use lock::RunLock;
 pub use misses::{Leaving, Miss};
-pub use runs::{Closing, Counts, Findings, HistoryRow, NewRun, Opening, RunGround};
+pub use runs::{Closing, Counts, Findings, HistoryRow, LastRuns, NewRun, Opening, RunGround};
 pub use schema::SchemaState;
 
 /// The database and the connections to it.

@@ -6,7 +6,7 @@ mod summary;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Exit, Format};
-use crate::app::{self, Database, Obstacle};
+use crate::app::{self, Database, Equipment, Obstacle};
 use crate::clock;
 use crate::crawl::review::Guard;
 use crate::domain::run::{RunId, Scope, Status, Trigger};
@@ -58,7 +58,7 @@ fn is_stopped(error: &anyhow::Error) -> bool {
 
 async fn crawl(context: &Context, options: &Options, database: &Database) -> anyhow::Result<Report> {
     database.migrate(&context.stop).await?;
-    let mut runner = app::runner(&context.config, database.store.clone())?;
+    let mut runner = Equipment::new(&context.config)?.runner(&context.config, database.store.clone());
     if options.accept_closings {
         runner.settings.rules.guard = Guard::Down;
     }

@@ -5,7 +5,7 @@ use chrono_tz::Asia::Seoul;
 use tracing::info;
 
 use super::{Context, Exit};
-use crate::app::{self, Database, Obstacle};
+use crate::app::{self, Database, Equipment, Obstacle};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::schedule::Schedule;
@@ -13,25 +13,36 @@ use crate::domain::schedule::Schedule;
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let config = &context.config;
     // What can be wrong without a database is said before one is asked for.
-    app::api_key(config)?;
     let schedule = app::schedule(config)?;
+    let equipment = Equipment::new(config)?;
+    let observer = equipment.observer(config).await?;
+    let observed = async {
+        match &observer {
+            Some(observer) => observer.serve().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        done = work(context, schedule, equipment) => done,
+        () = observed => unreachable!("it answers as long as it is asked"),
+    }
+}
+
+async fn work(context: &Context, schedule: Schedule, equipment: Equipment) -> anyhow::Result<Exit> {
+    let config = &context.config;
     let database = match Database::await_ready(config, context.is_demo, &context.stop).await {
         Err(error) if matches!(error.downcast_ref(), Some(Obstacle::Stopped)) => return Ok(Exit::Done),
         opened => opened?,
     };
-    let served = serve(context, schedule, &database).await;
-    database.close().await;
-    served.map(|()| Exit::Done)
-}
-
-async fn serve(context: &Context, schedule: Schedule, database: &Database) -> anyhow::Result<()> {
-    let runner = app::runner(&context.config, database.store.clone())?;
+    let runner = equipment.runner(config, database.store.clone());
     let stations = runner.stations.len();
-    let scheduler = app::scheduler(&context.config, schedule, runner);
-    announce(&context.config, &scheduler.schedule, stations, database.store.target().database());
-    scheduler.run(&context.stop).await?;
+    let scheduler = app::scheduler(config, schedule, runner);
+    announce(config, &scheduler.schedule, stations, database.store.target().database());
+    let ran = scheduler.run(&context.stop).await;
+    database.close().await;
+    ran?;
     info!("stopped");
-    Ok(())
+    Ok(Exit::Done)
 }
 
 fn announce(config: &Config, schedule: &Schedule, stations: usize, database: &str) {

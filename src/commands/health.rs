@@ -1,19 +1,46 @@
-//! `health`: whether the daemon of this host is alive, for container checks.
+//! `health`: whether the daemon of this host is alive, for container checks. Where it can be observed it is asked itself, else
+//! its row in the database tells.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
 use chrono::TimeDelta;
 
 use super::{Context, Exit, print};
 use crate::app::{self, Database};
-use crate::clock;
+use crate::{clock, kakao};
 
 /// A daemon stamps its row every 30 seconds; two stamps may be missed.
 const SILENT_AFTER: TimeDelta = TimeDelta::seconds(90);
 
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
+    if let Some(listen) = context.config.observe.listen {
+        return ask(listen).await;
+    }
     let database = Database::open(&context.config, context.is_demo).await?;
     let looked = look(&database).await;
     database.close().await;
     looked
+}
+
+/// Asks the daemon itself.
+async fn ask(listen: SocketAddr) -> anyhow::Result<Exit> {
+    let address = match listen.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    };
+    let url = format!("http://{}/livez", SocketAddr::new(address, listen.port()));
+    let answer = kakao::plain_client(PATIENCE)?.get(&url).send().await;
+    let answer = answer.map_err(reqwest::Error::without_url).with_context(|| format!("nobody answers at {url}"))?;
+    let is_alive = answer.status().is_success();
+    let words = answer.text().await.unwrap_or_default();
+    print(&format!("{}: {}", if is_alive { "the daemon is alive" } else { "the daemon is ill" }, words.trim()));
+    Ok(if is_alive { Exit::Done } else { Exit::Failed })
 }
 
 async fn look(database: &Database) -> anyhow::Result<Exit> {

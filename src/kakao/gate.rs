@@ -20,7 +20,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use prometheus_client::registry::Registry;
+
 use super::Error;
+use super::meters::Meters;
 use super::wire::Answer;
 use crate::config;
 use pace::Pace;
@@ -53,6 +56,7 @@ pub struct Gate {
     state: Mutex<State>,
     max_in_flight: NonZeroUsize,
     give_up_after: Duration,
+    meters: Meters,
 }
 
 /// How the gate was used so far.
@@ -114,7 +118,17 @@ impl Gate {
             throttled_since: None,
             usage: Usage::default(),
         };
-        Self { state: Mutex::new(state), max_in_flight: settings.max_in_flight, give_up_after: settings.give_up_after }
+        Self {
+            state: Mutex::new(state),
+            max_in_flight: settings.max_in_flight,
+            give_up_after: settings.give_up_after,
+            meters: Meters::new(),
+        }
+    }
+
+    /// Lets whoever watches from outside see the gate.
+    pub fn register(&self, registry: &mut Registry) {
+        self.meters.register(registry);
     }
 
     /// How the gate was used so far.
@@ -181,6 +195,8 @@ impl Gate {
         state.pace.take(now);
         state.in_flight += 1;
         state.usage.requests += 1;
+        self.meters.in_flight.inc();
+        self.meters.pace.set(state.pace.rate(now));
         Turn::Now(state.pause.pass())
     }
 
@@ -191,13 +207,6 @@ impl Gate {
 }
 
 impl State {
-    /// The API has answered: a pause that it knew of is over.
-    fn reopen(&mut self, pass: Pass, now: Instant) {
-        if self.pause.open(pass) {
-            self.pace.resume(now);
-        }
-    }
-
     fn call_first(&self) {
         if let Some(turn) = self.waiting.values().next() {
             turn.notify_one();
@@ -217,6 +226,7 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.in_flight -= 1;
+        self.gate.meters.in_flight.dec();
         state.usage.in_requests += self.sent_at.elapsed();
         state.pause.end(self.pass);
         state.call_first();
@@ -224,6 +234,14 @@ impl Drop for Permit<'_> {
 }
 
 impl Permit<'_> {
+    /// The API has answered: a pause that it knew of is over.
+    fn reopen(&self, state: &mut State, now: Instant) {
+        if state.pause.open(self.pass) {
+            state.pace.resume(now);
+        }
+        self.gate.meters.is_paused.set(i64::from(state.pause.is_on()));
+    }
+
     /// Tells the gate what the request brought, and gives the permit back.
     ///
     /// # Errors
@@ -231,6 +249,7 @@ impl Permit<'_> {
     pub(super) fn report(self, answer: &Answer) -> Result<Blame, Error> {
         let now = Instant::now();
         let mut state = self.gate.lock();
+        self.gate.meters.observe(answer, now - self.sent_at);
         if !matches!(answer, Answer::Throttled { .. }) {
             state.throttled_since = None;
         }
@@ -238,7 +257,7 @@ impl Permit<'_> {
             Answer::Good(_) => {
                 state.last_good = now;
                 state.pace.answered(now);
-                state.reopen(self.pass, now);
+                self.reopen(&mut state, now);
                 return Ok(Blame::Page);
             }
             Answer::Throttled { retry_after } => {
@@ -257,7 +276,7 @@ impl Permit<'_> {
             | Answer::Refused(_)
             | Answer::KeyRefused(_)
             | Answer::QuotaSpent(_) => {
-                state.reopen(self.pass, now);
+                self.reopen(&mut state, now);
                 return Ok(Blame::Page);
             }
         };
@@ -267,6 +286,7 @@ impl Permit<'_> {
             return Err(Error::Away { silence, last: last.to_owned() });
         }
         let is_news = state.pause.extend(self.pass, retry_after, now);
+        self.gate.meters.is_paused.set(i64::from(state.pause.is_on()));
         if is_news && matches!(answer, Answer::Throttled { .. }) {
             state.pace.throttled(now);
         }

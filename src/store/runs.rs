@@ -13,7 +13,7 @@ use crate::domain::cell::{CellStatus, Outcome, Shown, Traffic};
 use crate::domain::run::RunId;
 
 pub use closing::{Closing, Findings};
-pub use history::HistoryRow;
+pub use history::{HistoryRow, LastRuns};
 pub use opening::{NewRun, Opening, RunGround};
 
 /// The counts of a run as stored.

@@ -17,6 +17,7 @@ mod floors;
 mod held;
 mod history;
 mod ledger;
+mod observe;
 mod outages;
 mod private;
 mod resuming;

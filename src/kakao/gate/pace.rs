@@ -99,6 +99,12 @@ impl Pace {
         }
     }
 
+    /// Requests per second that it allows now; 0: as many as are answered.
+    pub(super) fn rate(&mut self, now: Instant) -> f64 {
+        let interval = self.interval_at(now);
+        if interval.is_zero() { 0.0 } else { 1.0 / interval.as_secs_f64() }
+    }
+
     fn interval_at(&mut self, now: Instant) -> Duration {
         let Some(learned) = self.learned else { return self.interval };
         let rate = learned.rate(now);

@@ -36,6 +36,11 @@ impl Pause {
         Self { first_wait, epoch: 0, level: 0, until: None, has_probe: false }
     }
 
+    /// Whether the door is closed, or only one request tries it.
+    pub(super) fn is_on(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// Why nobody may pass now; `None`: go on.
     pub(super) fn turn(&self, now: Instant) -> Option<Turn> {
         let until = self.until?;

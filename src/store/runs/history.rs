@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::run::{RunId, RunRecord};
+use crate::domain::run::{RunId, RunRecord, Status};
 use crate::store::{Error, Store};
 
 /// How many runs, and how many ticks, the scheduler looks back.
@@ -34,7 +34,34 @@ pub struct HistoryRow {
     pub verdict: String,
 }
 
+/// What the history says of the last full runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastRuns {
+    /// When the last one that succeeded was finished.
+    pub succeeded_at: Option<DateTime<Utc>>,
+    /// How the last one that was not skipped stands.
+    pub status: Option<Status>,
+}
+
 impl Store {
+    /// What the history says of the last full runs.
+    ///
+    /// # Errors
+    /// When the database fails, or holds what this version does not know.
+    pub async fn last_runs(&self) -> Result<LastRuns, Error> {
+        let row = sqlx::query!(
+            "select (select max(finished_at) from crawl_run where scope is null and status = 'succeeded') as succeeded_at,
+                 (select status from crawl_run where scope is null and status not in ('skipped', 'running')
+                  order by crawl_run_id desc limit 1) as status"
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let known = |status: String| {
+            status.parse().map_err(|()| Error::Unknown { table: "crawl_run", column: "status", value: status })
+        };
+        Ok(LastRuns { succeeded_at: row.succeeded_at, status: row.status.map(known).transpose()? })
+    }
+
     /// What the scheduler must know, newest first: unfinished runs, the latest others, and the latest that hold a tick,
     /// however many were started by hand since.
     ///
