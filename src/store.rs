@@ -13,6 +13,7 @@ mod lock;
 mod misses;
 mod places;
 pub mod private_server;
+mod report;
 mod runs;
 mod schema;
 mod usage;
@@ -34,6 +35,10 @@ pub use daemons::DaemonId;
 pub use ground::StoredKeyword;
 pub use lock::RunLock;
 pub use misses::{Leaving, Miss};
+pub use report::{
+    AreaPosition, BusyArea, Changes, Extent, FailedCell, FailingArea, KeywordChanges, KeywordCoverage, Overview,
+    ReportRun, StationReport, Usual,
+};
 pub use runs::{Closing, Counts, Findings, HistoryRow, LastRuns, NewRun, Opening, RunGround};
 pub use schema::SchemaState;
 

@@ -16,7 +16,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let schedule = app::schedule(config)?;
     let equipment = Equipment::new(config)?;
     let observer = equipment.observer(config).await?;
-    let observed = async {
+    let answering = async {
         match &observer {
             Some(observer) => observer.serve().await,
             None => std::future::pending().await,
@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     };
     tokio::select! {
         done = work(context, schedule, equipment) => done,
-        () = observed => unreachable!("it answers as long as it is asked"),
+        () = answering => unreachable!("it answers as long as it is asked"),
     }
 }
 

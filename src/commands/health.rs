@@ -32,7 +32,7 @@ async fn ask(listen: SocketAddr) -> anyhow::Result<Exit> {
     let address = match listen.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        address => address,
+        address @ (IpAddr::V4(_) | IpAddr::V6(_)) => address,
     };
     let url = format!("http://{}/livez", SocketAddr::new(address, listen.port()));
     let answer = kakao::plain_client(PATIENCE)?.get(&url).send().await;

@@ -1,0 +1,157 @@
+//! The last runs, each next to what was usual before it.
+
+use chrono::NaiveDateTime;
+use sqlx::PgConnection;
+
+use crate::domain::run::{RunId, Status, Trigger};
+use crate::store::Error;
+
+/// A run as the report shows it.
+#[derive(Clone, Debug)]
+#[expect(
+    missing_docs,
+    reason = "named like the columns of run_history and crawl_run, which are documented; seen to is done or split"
+)]
+pub struct ReportRun {
+    pub id: RunId,
+    pub started: NaiveDateTime,
+    pub due: Option<NaiveDateTime>,
+    pub trigger: Trigger,
+    pub status: Status,
+    pub reason: Option<String>,
+    pub is_full: bool,
+    pub duration_s: f64,
+    pub cells_total: i32,
+    pub cells_seen_to: i32,
+    pub cells_failed: i32,
+    pub cells_truncated: i32,
+    pub requests: i64,
+    pub places_seen: i32,
+    pub places_new: i32,
+    pub places_changed: i32,
+    pub places_closed: i32,
+    pub verdict: String,
+    pub usual: Usual,
+}
+
+/// The medians of the four full runs before a run; none where there was none.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "named like the columns, which are documented")]
+pub struct Usual {
+    pub duration_s: Option<f64>,
+    pub requests: Option<f64>,
+    pub places_seen: Option<f64>,
+    pub places_new: Option<f64>,
+    pub places_changed: Option<f64>,
+    pub places_closed: Option<f64>,
+}
+
+/// The newest full runs whose cells are kept, newest first.
+pub(super) async fn newest_ledgers(connection: &mut PgConnection, limit: i64) -> Result<Vec<i64>, Error> {
+    Ok(sqlx::query_scalar!(
+        "select crawl_run_id from crawl_run
+         where scope is null
+         and exists (select from crawl_cell c where c.crawl_run_id = crawl_run.crawl_run_id)
+         order by crawl_run_id desc limit $1",
+        limit
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// A row as it comes, with its medians among the other columns.
+struct Row {
+    crawl_run_id: i64,
+    started: NaiveDateTime,
+    due: Option<NaiveDateTime>,
+    trigger: String,
+    status: String,
+    reason: Option<String>,
+    is_full: bool,
+    duration_s: f64,
+    cells_total: i32,
+    cells_seen_to: i32,
+    cells_failed: i32,
+    cells_truncated: i32,
+    requests: i64,
+    places_seen: i32,
+    places_new: i32,
+    places_changed: i32,
+    places_closed: i32,
+    verdict: String,
+    usual_duration_s: Option<f64>,
+    usual_requests: Option<f64>,
+    usual_places_seen: Option<f64>,
+    usual_places_new: Option<f64>,
+    usual_places_changed: Option<f64>,
+    usual_places_closed: Option<f64>,
+}
+
+impl TryFrom<Row> for ReportRun {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let unknown = |column, value: &str| Error::Unknown { table: "crawl_run", column, value: value.to_owned() };
+        Ok(Self {
+            id: RunId(row.crawl_run_id),
+            started: row.started,
+            due: row.due,
+            trigger: row.trigger.parse().map_err(|()| unknown("trigger", &row.trigger))?,
+            status: row.status.parse().map_err(|()| unknown("status", &row.status))?,
+            reason: row.reason,
+            is_full: row.is_full,
+            duration_s: row.duration_s,
+            cells_total: row.cells_total,
+            cells_seen_to: row.cells_seen_to,
+            cells_failed: row.cells_failed,
+            cells_truncated: row.cells_truncated,
+            requests: row.requests,
+            places_seen: row.places_seen,
+            places_new: row.places_new,
+            places_changed: row.places_changed,
+            places_closed: row.places_closed,
+            verdict: row.verdict,
+            usual: Usual {
+                duration_s: row.usual_duration_s,
+                requests: row.usual_requests,
+                places_seen: row.usual_places_seen,
+                places_new: row.usual_places_new,
+                places_changed: row.usual_places_changed,
+                places_closed: row.usual_places_closed,
+            },
+        })
+    }
+}
+
+/// The last runs, newest first.
+pub(super) async fn last(connection: &mut PgConnection, limit: i64) -> Result<Vec<ReportRun>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select r.crawl_run_id, h.started as "started!", h.due, r.trigger, r.status, r.reason, r.scope is null as "is_full!",
+             extract(epoch from h.duration)::float8 as "duration_s!", r.cells_total,
+             r.cells_done + r.cells_split as "cells_seen_to!", r.cells_failed, r.cells_truncated, r.requests,
+             r.places_seen, r.places_new, r.places_changed, r.places_closed, h.verdict as "verdict!",
+             extract(epoch from h.usual_duration)::float8 as usual_duration_s, h.usual_requests::float8 as usual_requests,
+             h.usual_places_seen::float8 as usual_places_seen, usual.places_new as usual_places_new,
+             usual.places_changed as usual_places_changed, usual.places_closed as usual_places_closed
+         from crawl_run r
+         join run_history h using (crawl_run_id)
+         left join lateral (
+             select percentile_cont(0.5) within group (order by f.places_new) as places_new,
+                 percentile_cont(0.5) within group (order by f.places_changed) as places_changed,
+                 percentile_cont(0.5) within group (order by f.places_closed) as places_closed
+             from (
+                 select places_new, places_changed, places_closed
+                 from crawl_run
+                 where crawl_run_id < r.crawl_run_id and scope is null and status in ('succeeded', 'partial')
+                 order by crawl_run_id desc
+                 limit 4
+             ) f
+         ) usual on true
+         order by r.crawl_run_id desc limit $1"#,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(ReportRun::try_from).collect()
+}
