@@ -7,6 +7,7 @@ mod demo;
 mod health;
 mod migrate;
 mod next;
+mod report;
 mod runs;
 mod standin;
 
@@ -47,6 +48,8 @@ enum Command {
     Runs(runs::Options),
     /// Show when the next runs are due
     Next(next::Options),
+    /// Write one HTML page on the last runs, the changes and the stations
+    Report(report::Options),
     /// Check configuration, stations, database and key (sends one request)
     Check(check::Options),
     /// Bring the database's tables up to date
@@ -129,6 +132,7 @@ async fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exi
         Command::Check(options) => demo::alongside(context, async |context| check::run(context, &options).await).await,
         Command::Runs(options) => runs::run(context, &options).await,
         Command::Next(options) => next::run(context, &options),
+        Command::Report(options) => report::run(context, &options).await,
         Command::Migrate => migrate::run(context).await,
         Command::Health => health::run(context).await,
         Command::Standin(options) => standin::run(&options).await,

@@ -20,6 +20,7 @@ mod ledger;
 mod observe;
 mod outages;
 mod private;
+mod report;
 mod resuming;
 mod stations;
 mod weeks;
