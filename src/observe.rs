@@ -23,8 +23,9 @@ use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-/// A process whose heart has not beaten for so long hangs: the heartbeat comes every 10 s, and a run beats every 5 s.
-const HANGS_AFTER: Duration = Duration::from_mins(1);
+/// A process whose heart has not beaten for so long hangs: the heartbeat comes every 10 s, a run beats every 5 s, and each try
+/// to close one takes a minute at most.
+const HANGS_AFTER: Duration = Duration::from_mins(2);
 
 /// How long a client may take to say what it wants.
 const HEADER_PATIENCE: Duration = Duration::from_secs(5);

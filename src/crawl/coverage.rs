@@ -3,7 +3,7 @@
 //! What was found before a rectangle was divided must turn up in its pieces: a piece that did not show it again proves
 //! nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::f64::consts::TAU;
 
 use tracing::info;
@@ -17,11 +17,14 @@ use crate::domain::keyword::KeywordId;
 use crate::domain::station::StationId;
 use crate::store::{self, Leaf, StationCoverage};
 
+/// In so many cells a keyword may find nothing and still be believed.
+const BARREN_AFTER: usize = 20;
+
 /// The rectangles of each keyword.
 type Leaves = BTreeMap<KeywordId, Vec<(Rect, Leaf)>>;
 
 /// What the cells of a run prove as a whole.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Judged {
     /// How each station is covered.
     pub(super) coverage: Vec<StationCoverage>,
@@ -29,15 +32,19 @@ pub(super) struct Judged {
     pub(super) doubted: BTreeMap<CellNo, i32>,
     /// Where something that was not found is not there.
     pub(super) proven: Proven,
+    /// The keywords that have found nothing in so many cells that the API rather than the ground is empty.
+    pub(super) barren: BTreeSet<KeywordId>,
 }
 
 /// Judges the cells of a run that is through.
 pub(super) async fn judge<A>(crawl: &Crawl<'_, A>) -> Result<Judged, store::Error> {
     let (run, ground) = (crawl.fence.run, crawl.ground);
     let radius_m = ground.map.radius_m();
-    let mut judged = Judged { coverage: Vec::new(), doubted: BTreeMap::new(), proven: Proven::default() };
+    let mut judged = Judged::default();
     let mut leaves = Leaves::new();
-    for leaf in crawl.store.leaves(run).await? {
+    let cells = crawl.store.leaves(run).await?;
+    judged.barren = barren(&cells);
+    for leaf in cells {
         match leaf.area {
             CellArea::Within(rect) => leaves.entry(leaf.keyword).or_default().push((rect, leaf)),
             CellArea::Around(station) => {
@@ -62,6 +69,18 @@ pub(super) async fn judge<A>(crawl: &Crawl<'_, A>) -> Result<Judged, store::Erro
     }
     judged.coverage.extend(within(&leaves, &ground.covered, radius_m));
     Ok(judged)
+}
+
+/// The keywords that have found nothing in so many cells that it is not believed.
+fn barren(leaves: &[Leaf]) -> BTreeSet<KeywordId> {
+    let mut cells: BTreeMap<KeywordId, (usize, i32)> = BTreeMap::new();
+    for leaf in leaves.iter().filter(|leaf| leaf.shown.is_some()) {
+        let (count, places) = cells.entry(leaf.keyword).or_default();
+        *count += 1;
+        *places = places.saturating_add(leaf.places);
+    }
+    let is_barren = |(_, (count, places)): &(KeywordId, (usize, i32))| *count > BARREN_AFTER && *places == 0;
+    cells.into_iter().filter(is_barren).map(|(keyword, _)| keyword).collect()
 }
 
 /// How the cell around a station covers it; a failed one tells nothing.
@@ -99,12 +118,15 @@ fn within(leaves: &Leaves, stations: &[(StationId, LatLng)], radius_m: u32) -> V
         for (keyword, leaves) in leaves {
             let touching: Vec<_> = leaves.iter().filter(|(rect, _)| ground.touches(*rect)).collect();
             let is_searched = |position: &LatLng| touching.iter().any(|(rect, _)| rect.contains(*position));
-            if rim.iter().all(is_searched) {
+            let shows = |shown| touching.iter().any(|(_, leaf)| leaf.shown == shown);
+            // What failed tells nothing, as around a station.
+            let is_told = !shows(None) || shows(Some(Shown::Short)) || shows(Some(Shown::Truncated));
+            if is_told && rim.iter().all(is_searched) {
                 coverage.push(StationCoverage {
                     station: *station,
                     keyword: *keyword,
                     is_complete: touching.iter().all(|(_, leaf)| leaf.shown == Some(Shown::All)),
-                    is_cut_off: touching.iter().any(|(_, leaf)| leaf.shown == Some(Shown::Truncated)),
+                    is_cut_off: shows(Some(Shown::Truncated)),
                     places: None,
                 });
             }

@@ -14,7 +14,8 @@ const ALWAYS_BELIEVED: u64 = 20;
 /// How many groups are named where misses are held back.
 const MAX_NAMED: usize = 5;
 
-/// How many links were looked for, and how many of them were missed.
+/// How many links were looked for, and how many of them were missed for the first time. What was believed already is no news:
+/// closings that wait must not raise the guard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) looked_for: u64,
@@ -30,6 +31,10 @@ pub(super) struct Tallies(BTreeMap<(KeywordId, Region), Tally>);
 pub(super) struct Held {
     everything: Option<Tally>,
     keywords: BTreeMap<KeywordId, Tally>,
+    /// Keywords that have found nothing anywhere.
+    barren: BTreeMap<KeywordId, Tally>,
+    /// Whether no keyword has found anything.
+    is_empty_handed: bool,
     regions: BTreeMap<(KeywordId, Region), Tally>,
 }
 
@@ -41,16 +46,18 @@ impl Tallies {
         tally.missed += u64::from(!is_found);
     }
 
-    /// Judges which misses count, where a share of at most `max_share` is believed.
+    /// Judges which misses of the keywords that were `searched` count, where a share of at most `max_share` is believed, and
+    /// nothing of those that are `barren`: they have found nothing anywhere.
     ///
     /// A few misses of a group are always believed, so everything together is judged, too: without the groups that are held
     /// for themselves, because one bad keyword is no reason to doubt the others.
-    pub(super) fn judge(&self, max_share: f64) -> Held {
-        let keywords: BTreeSet<KeywordId> = self.0.keys().map(|(keyword, _)| *keyword).collect();
-        let keywords = keywords.into_iter().map(|keyword| (keyword, self.sum(|(other, _)| other == keyword)));
+    pub(super) fn judge(&self, max_share: f64, searched: &[KeywordId], barren: &BTreeSet<KeywordId>) -> Held {
+        let of = |keyword: &KeywordId| (*keyword, self.sum(|(other, _)| other == *keyword));
         let mut held = Held {
             everything: None,
-            keywords: keywords.filter(|(_, tally)| tally.is_too_much(max_share)).collect(),
+            keywords: searched.iter().map(of).filter(|(_, tally)| tally.is_too_much(max_share)).collect(),
+            barren: barren.iter().map(of).collect(),
+            is_empty_handed: !barren.is_empty() && searched.iter().all(|keyword| barren.contains(keyword)),
             regions: self.0.clone(),
         };
         held.regions.retain(|_, tally| tally.is_too_much(max_share));
@@ -85,6 +92,7 @@ impl Held {
     pub(super) fn holds(&self, keyword: KeywordId, region: Region) -> bool {
         self.everything.is_some()
             || self.keywords.contains_key(&keyword)
+            || self.barren.contains_key(&keyword)
             || self.regions.contains_key(&(keyword, region))
     }
 
@@ -98,11 +106,21 @@ impl Held {
             let Tally { looked_for, missed } = tally;
             format!("{what} {missed} of {looked_for} ({:.0} %)", tally.share() * 100.0)
         };
+        if self.is_empty_handed {
+            return Some(
+                "nothing was found by any search, so nothing is taken for gone or for complete; `sanggwond crawl \
+                 --accept-closings` believes it"
+                    .to_owned(),
+            );
+        }
         let groups: Vec<String> = if let Some(tally) = self.everything {
-            vec![words("of all places".to_owned(), tally)]
+            vec![words("in all".to_owned(), tally)]
         } else {
-            let keywords = self.keywords.iter().map(|(id, tally)| words(keyword(*id), *tally));
-            let regions = self.regions.iter().filter(|((id, _), _)| !self.keywords.contains_key(id));
+            let is_new = |(id, tally): &(&KeywordId, &Tally)| tally.missed > 0 && !self.keywords.contains_key(*id);
+            let barren = self.barren.iter().filter(is_new);
+            let keywords = self.keywords.iter().chain(barren).map(|(id, tally)| words(keyword(*id), *tally));
+            let is_told = |id: &KeywordId| self.keywords.contains_key(id) || self.barren.contains_key(id);
+            let regions = self.regions.iter().filter(|((id, _), _)| !is_told(id));
             let regions =
                 regions.map(|((id, at), tally)| words(format!("{} in {}", keyword(*id), region(*at)), *tally));
             keywords.chain(regions).collect()
@@ -150,7 +168,8 @@ mod tests {
                 tallies.count(KeywordId(*keyword), *region, number >= *missed);
             }
         }
-        tallies.judge(0.1)
+        let searched: BTreeSet<KeywordId> = counts.iter().map(|(keyword, ..)| KeywordId(*keyword)).collect();
+        tallies.judge(0.1, &searched.into_iter().collect::<Vec<_>>(), &BTreeSet::new())
     }
 
     #[test]
@@ -188,6 +207,23 @@ mod tests {
         assert_eq!(shown(&bad_keyword), [true, true, false], "a fifth of all is missed, but only by one keyword");
         assert_eq!(shown(&everything), [true, true, true], "twenty of each would be believed, but not of all");
         assert_eq!(shown(&nothing_found), [true, true, true], "five of the second are believed at other times");
+    }
+
+    #[test]
+    fn a_keyword_that_finds_nothing_anywhere_is_not_believed_however_few_places_it_had() {
+        let [seoul, _] = regions();
+        let mut tallies = Tallies::default();
+        tallies.count(KeywordId(1), seoul, false);
+        tallies.count(KeywordId(2), seoul, true);
+        let searched = [KeywordId(1), KeywordId(2)];
+        let judge = |barren: &[KeywordId]| tallies.judge(0.1, &searched, &barren.iter().copied().collect());
+        let reason = |held: &Held| held.reason(|id| format!("keyword {}", id.0), |_| String::new());
+
+        let one = judge(&[KeywordId(1)]);
+        assert!(one.holds(KeywordId(1), seoul) && !one.holds(KeywordId(2), seoul));
+        assert!(reason(&one).unwrap().contains("keyword 1 1 of 1 (100 %)"));
+        assert!(reason(&judge(&searched)).unwrap().starts_with("nothing was found by any search"));
+        assert_eq!(reason(&judge(&[])), None);
     }
 
     #[test]

@@ -43,9 +43,9 @@ pub(super) async fn of<A: Allowance>(
     stop: &CancellationToken,
 ) -> Result<Option<Findings>, store::Error> {
     let ground = crawl.ground;
-    let Judged { mut coverage, doubted, proven } = coverage::judge(crawl).await?;
+    let Judged { mut coverage, doubted, proven, barren } = coverage::judge(crawl).await?;
     let held = match ground.rules.guard {
-        Guard::Up => tally(crawl, &proven).await?.judge(ground.rules.max_miss_share),
+        Guard::Up => tally(crawl, &proven).await?.judge(ground.rules.max_miss_share, &proven.keywords(), &barren),
         Guard::Down => Held::default(),
     };
     let held_back = held.reason(
@@ -98,8 +98,11 @@ async fn part<A: Allowance>(
     let leaving: Vec<Leaving> = crawl.store.leaving(&gone).await?;
     let Some(answers) = confirm::ask(crawl, &leaving, rules.confirm_closings, stop).await? else { return Ok(None) };
     let leaving: BTreeSet<PlaceId> = leaving.into_iter().map(|place| place.id).collect();
-    let (gone, waiting): (Vec<Miss>, Vec<Miss>) =
-        gone.into_iter().partition(|miss| !leaving.contains(&miss.place) || answers.absent.contains(&miss.place));
+    // What cannot be asked for must not wait for ever.
+    let is_overdue = |miss: &Miss| answers.unasked.contains(&miss.place) && miss.times >= rules.close_after * 2;
+    let is_gone =
+        |miss: &Miss| !leaving.contains(&miss.place) || answers.absent.contains(&miss.place) || is_overdue(miss);
+    let (gone, waiting): (Vec<Miss>, Vec<Miss>) = gone.into_iter().partition(is_gone);
     missed.extend(waiting);
     missed.retain(|miss| !answers.present.contains(&miss.place));
     Ok(Some((missed, gone)))

@@ -76,6 +76,7 @@ impl Runner {
         let now = clock::now();
         let mut attempt = 1;
         loop {
+            self.vitals.beat();
             let closed = self.store.close_run(fence, closing, findings, now);
             let failure = match tokio::time::timeout(CLOSING_PATIENCE, closed).await {
                 Ok(Err(error)) if !matches!(error, store::Error::Superseded(_)) => error,

@@ -55,7 +55,10 @@ pub(super) async fn record(
                  and excluded.complete_at is not null
                  then coalesce(known.complete_since, excluded.complete_since)
                  else excluded.complete_since end,
-             complete_at = greatest(excluded.complete_at, known.complete_at),
+             complete_at = case
+                 when (known.radius_m, known.coverage) = (excluded.radius_m, excluded.coverage)
+                 then greatest(excluded.complete_at, known.complete_at)
+                 else coalesce(excluded.complete_at, known.complete_at) end,
              cut_off = excluded.cut_off,
              places = excluded.places",
         &coverage.iter().map(|one| one.station.0).collect::<Vec<_>>(),

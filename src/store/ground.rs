@@ -83,9 +83,24 @@ pub(super) async fn sync_stations(
     // Around another position other places are to be found.
     let stale: Vec<i32> = shift.stale.iter().map(|station| station.0).collect();
     sqlx::query!("update station_keyword set complete_since = null where station_id = any($1)", &stale)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+    doubt_unfinished(connection, &stale, &[]).await?;
     Ok(shift)
+}
+
+/// Takes their proof from cells of unfinished runs around these stations or for these keywords: they searched another ground.
+async fn doubt_unfinished(connection: &mut PgConnection, stations: &[i32], keywords: &[i32]) -> Result<(), Error> {
+    sqlx::query!(
+        "update crawl_cell cell set complete = false from crawl_run run
+         where run.crawl_run_id = cell.crawl_run_id and run.status in ('running', 'interrupted', 'failed')
+         and cell.complete and (station_id = any($1) or keyword_id = any($2))",
+        stations,
+        keywords
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn insert_station(connection: &mut PgConnection, station: &Station) -> Result<(), Error> {
@@ -160,6 +175,7 @@ pub(super) async fn sync_keywords(
     sqlx::query!("update station_keyword set complete_since = null where keyword_id = any($1)", &changed)
         .execute(&mut *connection)
         .await?;
+    doubt_unfinished(connection, &[], &changed).await?;
     let retired =
         sqlx::query!("update keyword set retired_at = $2 where query <> all($1) and retired_at is null", &queries, now)
             .execute(connection)

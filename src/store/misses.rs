@@ -48,8 +48,8 @@ pub(super) struct Missed {
 }
 
 impl Store {
-    /// Shows all links of some keywords that are not given up: the keyword, where the place is, and whether the run has
-    /// found it.
+    /// Shows the links of some keywords that are not given up: the keyword, where the place is, and whether the run has found
+    /// it. Those that were missed before, or are only found by name, are no news and left out.
     ///
     /// # Errors
     /// When the database fails.
@@ -62,7 +62,8 @@ impl Store {
         let keywords: Vec<i32> = keywords.iter().map(|keyword| keyword.0).collect();
         let mut rows = sqlx::query!(
             r#"select keyword_id, latitude, longitude, last_seen_run >= $1 as "is_found!"
-             from place_keyword join place using (place_id) where keyword_id = any($2) and gone_at is null"#,
+             from place_keyword join place using (place_id)
+             where keyword_id = any($2) and gone_at is null and misses = 0 and confirmed_run is null"#,
             run.0,
             &keywords
         )
@@ -113,17 +114,17 @@ impl Store {
         let (places, keywords) = columns(links);
         let rows = sqlx::query!(
             r#"with going as (
-                 select * from unnest($1::text[], $2::int[]) as t (place_id, keyword_id)
+                 select place_id, count(*) as links from unnest($1::text[], $2::int[]) as t (place_id, keyword_id)
+                 join keyword using (keyword_id) where retired_at is null group by place_id
              )
              select place_id as "place_id!", name, latitude, longitude
-             from (select distinct place_id from going) going join place using (place_id)
+             from going join place using (place_id)
              join lateral (
-                 select max(missing_since) as since from place_keyword link where link.place_id = place.place_id
-             ) missing on true
-             where closed_at is null and not exists (
-                 select from place_keyword link join keyword using (keyword_id)
-                 where link.place_id = place.place_id and link.gone_at is null and retired_at is null
-                 and (link.place_id, link.keyword_id) not in (select place_id, keyword_id from going))
+                 select count(*) filter (where gone_at is null and retired_at is null) as links,
+                     max(missing_since) as since
+                 from place_keyword join keyword using (keyword_id) where place_keyword.place_id = place.place_id
+             ) whole on whole.links = going.links
+             where closed_at is null
              order by since nulls last, place_id"#,
             &places,
             &keywords
@@ -226,27 +227,28 @@ async fn close(connection: &mut PgConnection, run: RunId, links: &[Miss], now: D
     let (places, _) = columns(links);
     let closed = sqlx::query!(
         "with leaving as (
-             select place.*, max(link.missing_since) as missing_since, max(link.last_seen_run) as last_seen_run
+             select place.*, max(link.missing_since) as missing_since,
+                 max(greatest(link.last_seen_run, link.confirmed_run)) as last_look
              from place join place_keyword link using (place_id)
              where place_id = any($1) and closed_at is null and not exists (
                  select from place_keyword other join keyword using (keyword_id)
                  where other.place_id = place.place_id and other.gone_at is null and retired_at is null)
              group by place.place_id
+         ), dated as (
+             select leaving.*, run.started_at as seen_at, greatest(missing_since, run.started_at) as first_miss
+             from leaving left join crawl_run run on crawl_run_id = last_look
          ), closed as (
-             update place set closed_at = missing_since, changed_at = $3 from leaving
-             where place.place_id = leaving.place_id
+             update place set closed_at = first_miss, changed_at = $3 from dated where place.place_id = dated.place_id
          )
          insert into place_change (place_id, crawl_run_id, kind, before, latitude, longitude, not_before, not_after,
              recorded_at)
-         select place_id, $2, 'closed', content.fields, latitude, longitude,
-             least(crawl_run.started_at, missing_since), missing_since, $3
-         from leaving
+         select place_id, $2, 'closed', content.fields, latitude, longitude, seen_at, first_miss, $3
+         from dated
          cross join lateral (
-             select jsonb_object_agg(key, value) as fields from jsonb_each(to_jsonb(leaving))
+             select jsonb_object_agg(key, value) as fields from jsonb_each(to_jsonb(dated))
              where key in ('name', 'category_name', 'category_group_code', 'phone', 'address', 'road_address', 'latitude',
                  'longitude', 'url')
-         ) content
-         left join crawl_run on crawl_run_id = last_seen_run",
+         ) content",
         &places,
         run.0,
         now

@@ -20,6 +20,8 @@ use crate::domain::place::{Place, PlaceId};
 use crate::domain::run::RunId;
 use crate::domain::station::StationMap;
 
+use listings::Listed;
+
 pub(super) use listings::{hide, relist};
 pub(super) use looks::reopen;
 
@@ -48,10 +50,11 @@ pub(super) async fn upsert(
     let stored = content::write(connection, run, &places, now).await?;
     let unlisted = stamp(connection, run, &links, now).await?;
     let at = |link: Link| (link.clone(), places[&link.0].position);
-    let mut positions: BTreeMap<Link, LatLng> = unlisted.into_iter().map(at).collect();
+    let positions: BTreeMap<Link, LatLng> = unlisted.into_iter().map(at).collect();
     looks::tell_opened(connection, run, stations, &positions, now).await?;
-    positions.extend(move_listings(connection, stations, &stored.moved).await?.into_iter().map(at));
-    listings::list(connection, stations, &positions).await?;
+    let mut listed = move_listings(connection, stations, &stored.moved, &places).await?;
+    listed.extend(positions.into_iter().map(|(link, position)| (link, Listed { position, gone_at: None })));
+    listings::list(connection, stations, &listed).await?;
     Ok(stored.written)
 }
 
@@ -65,9 +68,8 @@ pub(super) async fn refresh(
 ) -> Result<Written, Error> {
     let places: BTreeMap<&PlaceId, &Place> = places.iter().map(|place| (&place.id, place)).collect();
     let stored = content::write(connection, run, &places, now).await?;
-    let moved = move_listings(connection, stations, &stored.moved).await?;
-    let positions = moved.into_iter().map(|link| (link.clone(), places[&link.0].position)).collect();
-    listings::list(connection, stations, &positions).await?;
+    let listed = move_listings(connection, stations, &stored.moved, &places).await?;
+    listings::list(connection, stations, &listed).await?;
     Ok(stored.written)
 }
 
@@ -76,12 +78,14 @@ async fn move_listings(
     connection: &mut PgConnection,
     stations: &StationMap,
     moved: &[(PlaceId, LatLng)],
-) -> Result<Vec<Link>, Error> {
+    places: &BTreeMap<&PlaceId, &Place>,
+) -> Result<BTreeMap<Link, Listed>, Error> {
     if moved.is_empty() {
-        return Ok(Vec::new());
+        return Ok(BTreeMap::new());
     }
     listings::unlist(connection, stations, moved).await?;
-    links_of(connection, moved.iter().map(|(id, _)| id.as_str().to_owned()).collect()).await
+    let positions = moved.iter().map(|(id, _)| (id.clone(), places[id].position)).collect();
+    listings::of(connection, &positions).await
 }
 
 /// Notes that this run found these places, and returns the links that are new, or were given up before.
@@ -106,7 +110,7 @@ async fn stamp(
              select place_id, keyword_id, $4, $3, cell_no from incoming
              on conflict (place_id, keyword_id) do update
              set last_seen_run = excluded.last_seen_run, last_seen_cell = excluded.last_seen_cell, misses = 0,
-                 missing_since = null, gone_at = null
+                 missing_since = null, gone_at = null, confirmed_run = null
              where (known.last_seen_run, known.last_seen_cell, known.misses)
                  is distinct from (excluded.last_seen_run, excluded.last_seen_cell, 0::smallint)
              returning place_id, keyword_id, xmax = 0 as is_new
@@ -118,18 +122,6 @@ async fn stamp(
         run.0,
         now,
         &cells as &[Option<i32>]
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(|row| Ok((stored_id(&row.place_id)?, KeywordId(row.keyword_id)))).collect()
-}
-
-/// All links of some places.
-async fn links_of(connection: &mut PgConnection, places: Vec<String>) -> Result<Vec<Link>, Error> {
-    let rows = sqlx::query!(
-        "select place_id, keyword_id from place_keyword join keyword using (keyword_id)
-         where place_id = any($1) and retired_at is null and gone_at is null",
-        &places
     )
     .fetch_all(connection)
     .await?;

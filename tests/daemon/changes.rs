@@ -192,7 +192,7 @@ async fn a_stop_while_places_are_asked_for_closes_none_of_them_yet() {
     let wait = Fault::Throttled { retry_after: Some("3600".to_owned()) };
     stage.standin.set(Switches { faults_for: vec![("가게 31".to_owned(), wait)], ..Switches::default() });
     let mut running = stage.program(&["crawl"]).start();
-    running.says("asking for 1 places by name").await;
+    running.says("asking by name before places are closed: for 1").await;
 
     running.signal(Signal::SIGTERM);
     running.finish().await.expect_code(4);
@@ -238,7 +238,7 @@ async fn an_api_that_finds_nothing_empties_no_table() {
 
     for _ in 0..3 {
         let finished = crawl_completely(&stage, &[]).await.expect_code(3);
-        assert!(finished.stdout.contains("of all places 100 of 100 (100 %)"), "{}", finished.stdout);
+        assert!(finished.stdout.contains("in all 100 of 100 (100 %)"), "{}", finished.stdout);
         assert_eq!(stage.value::<String>(RUN).await, "partial 0 0 0");
     }
     assert_eq!(stage.value::<String>(all).await, before);
@@ -275,7 +275,7 @@ async fn one_keyword_or_one_region_is_held_back_alone() {
 
     stage.standin.set(Switches { thin_out: Some(("카페".to_owned(), 20)), ..Switches::default() });
     crawl_completely(&stage, &[]).await.expect_code(3);
-    assert!(stage.value::<String>(reason).await.contains("카페 108 of 1000 (11 %);"));
+    assert!(stage.value::<String>(reason).await.contains("카페 106 of 998 (11 %);"));
 
     // A person has looked.
     stage.standin.set(Switches::default());
@@ -321,4 +321,83 @@ async fn the_end_of_a_run_is_told_to_whoever_listens() {
     let told: serde_json::Value = serde_json::from_str(listener.recv().await.unwrap().payload()).unwrap();
     assert_eq!((&told["crawl_run_id"], &told["status"]), (&1.into(), &"succeeded".into()));
     assert_eq!((&told["places_new"], &told["places_closed"], &told["reason"]), (&26.into(), &0.into(), &().into()));
+}
+
+#[tokio::test]
+async fn closings_that_wait_and_places_found_only_by_name_do_not_raise_the_guard() {
+    let stage = Stage::new(crowd(1000..1500), STATIONS).await;
+    let crawl = || {
+        let crawl = stage.program(&["crawl"]).set("SANGGWOND_CRAWL__COVERAGE", "complete");
+        crawl.set("SANGGWOND_CRAWL__CONFIRM_CLOSINGS", "5").finish()
+    };
+    crawl().await.expect_code(0);
+
+    // Every week thirty close, and all but five of them wait.
+    for week in 1..=5 {
+        stage.standin.set_world(crowd(1000 + 30 * week..1500));
+        crawl().await.expect_code(0);
+    }
+    assert_eq!(stage.value::<i64>("select count(*) from place where closed_at is not null").await, 4 * 5);
+
+    let renamed = Stage::new(crowd(1000..1200), STATIONS).await;
+    complete(&renamed).await;
+    // One in eight is no longer found by its keyword, but by its name.
+    renamed.standin.set(Switches { thin_out: Some(("카페".to_owned(), 8)), ..Switches::default() });
+    crawl_completely(&renamed, &[]).await.expect_code(3);
+    for _ in 0..2 {
+        crawl_completely(&renamed, &["--accept-closings"]).await.expect_code(0);
+    }
+    complete(&renamed).await;
+    assert_eq!(renamed.value::<i64>("select count(*) from place where closed_at is not null").await, 0);
+}
+
+#[tokio::test]
+async fn an_empty_first_look_is_no_look() {
+    let stations = (0..21).map(|n| format!("역{n},수도권,{},126.9707,1호선\n", 37.0 + f64::from(n) * 0.05));
+    let stage = Stage::new(crowd(100..140), &(STATIONS.to_owned() + &stations.collect::<String>())).await;
+    stage.standin.set(Switches { is_empty: true, ..Switches::default() });
+    let first = stage.program(&["crawl"]).finish().await.expect_code(3);
+    assert!(first.stdout.contains("nothing was found by any search"), "{}", first.stdout);
+    stage.standin.set(Switches::default());
+
+    stage.crawl().await;
+
+    assert_eq!(stage.value::<i64>("select count(*) from place").await, 40);
+    assert_eq!(stage.texts(TOLD).await, NONE);
+}
+
+#[tokio::test]
+async fn a_station_that_moved_meanwhile_takes_the_proof_from_an_unfinished_run() {
+    let stage =
+        Stage::new(crowd(100..140), "서울역,수도권,37.5547,126.9707,1호선\n섬역,수도권,33.5,126.5,1호선\n").await;
+    stage.standin.set(Switches { faults_for: vec![("공원".to_owned(), Fault::Hang)], ..Switches::default() });
+    let mut running = stage.program(&["crawl"]).set("SANGGWOND_LOG__FILTER", "info,sanggwond::crawl=debug").start();
+    running.says("2 cells written").await;
+    running.signal(Signal::SIGKILL);
+    running.finish().await;
+    stage.standin.set(Switches::default());
+    stage.set_stations("서울역,수도권,37.5507,126.9707,1호선\n섬역,수도권,33.5,126.5,1호선\n");
+    stage.program(&["crawl", "--station", "섬역"]).finish().await.expect_code(0);
+
+    stage.crawl().await;
+
+    let coverage =
+        "select format('%s %s %s', station_name, keyword, complete_since is not null) from station_coverage order by 1";
+    let expected = ["서울역 공원 t", "서울역 카페 f", "섬역 공원 t", "섬역 카페 t"];
+    assert_eq!(stage.texts(coverage).await, expected, "it was searched where it stood before");
+}
+
+#[tokio::test]
+async fn what_was_given_up_stays_listed_as_such_where_its_station_moves() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    stage.standin.set_world(town(&[31], []));
+    stage.crawl().await;
+    stage.crawl().await;
+
+    stage.set_stations(&STATIONS.replace("서울역,수도권,37.5547", "서울역,수도권,37.5548"));
+    stage.crawl().await;
+
+    let gone = "select format('%s %s', is_deleted, distance_m) from local_info where id = '31'";
+    assert_eq!(stage.texts(gone).await, ["t 36"]);
 }

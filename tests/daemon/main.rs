@@ -22,5 +22,7 @@ mod outages;
 mod private;
 mod report;
 mod resuming;
+mod secrets;
 mod stations;
+mod tls;
 mod weeks;

@@ -8,14 +8,14 @@ use crate::support::program::{Program, Running};
 use crate::support::{KEY, Stage};
 
 /// Where it listens, out of its own words.
-async fn address(daemon: &mut Running) -> String {
+pub(crate) async fn address(daemon: &mut Running) -> String {
     daemon.says("observed at http://").await;
     let said = daemon.stderr();
     let rest = said.split("observed at http://").nth(1).unwrap();
     rest.split([':', '"']).take(2).collect::<Vec<_>>().join(":")
 }
 
-async fn get(address: &str, path: &str) -> String {
+pub(crate) async fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

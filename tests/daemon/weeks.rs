@@ -100,7 +100,7 @@ impl Play {
         let expected = match kind {
             Week::Good => "",
             Week::Failing => "failed twice",
-            Week::Empty => "not found to believe it, so none of them is taken for gone: of all places",
+            Week::Empty => "`sanggwond crawl --accept-closings` believes it",
             Week::Thinned => "is taken for gone: 카페 ",
         };
         assert!(reason.contains(expected), "week {week}: {reason}");

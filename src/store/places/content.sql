@@ -25,7 +25,8 @@ with incoming as (
         not_before, not_after, recorded_at)
     select place_id, $12, 'changed',
         before.name <> written.name and before.category_name is distinct from written.category_name,
-        difference.before, difference.after, written.latitude, written.longitude, least(seen.at, $11), $11, $11
+        difference.before, difference.after, written.latitude, written.longitude,
+        case when seen.at < $11 then seen.at end, $11, $11
     from written join before using (place_id)
     cross join lateral (
         select jsonb_object_agg(key, old.value) as before, jsonb_object_agg(key, new.value) as after
@@ -33,7 +34,8 @@ with incoming as (
         where old.value <> new.value
     ) difference
     left join lateral (
-        select max(started_at) as at from place_keyword link join crawl_run on crawl_run_id = last_seen_run
+        select max(started_at) as at from place_keyword link
+        join crawl_run on crawl_run_id = greatest(last_seen_run, confirmed_run)
         where link.place_id = written.place_id
     ) seen on true
 )

@@ -5,14 +5,44 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Link, links_of, stored_id, stored_position};
+use super::{Link, stored_id, stored_position};
 use crate::domain::geo::LatLng;
+use crate::domain::keyword::KeywordId;
 use crate::domain::place::PlaceId;
 use crate::domain::station::{StationId, StationMap};
 use crate::store::Error;
 
 /// How many places a recomputation of the listings takes at a time.
 const CHUNK: i64 = 5_000;
+
+/// Where a place is listed, and since when it is given up for the keyword.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed {
+    pub(super) position: LatLng,
+    pub(super) gone_at: Option<DateTime<Utc>>,
+}
+
+/// What is to be listed of places at these positions: by every keyword in use, those that gave a place up included.
+pub(super) async fn of(
+    connection: &mut PgConnection,
+    positions: &BTreeMap<PlaceId, LatLng>,
+) -> Result<BTreeMap<Link, Listed>, Error> {
+    let places: Vec<String> = positions.keys().map(|id| id.as_str().to_owned()).collect();
+    let rows = sqlx::query!(
+        "select place_id, keyword_id, gone_at from place_keyword join keyword using (keyword_id)
+         where place_id = any($1) and retired_at is null",
+        &places
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut listed = BTreeMap::new();
+    for row in rows {
+        let place = stored_id(&row.place_id)?;
+        let position = positions[&place];
+        listed.insert((place, KeywordId(row.keyword_id)), Listed { position, gone_at: row.gone_at });
+    }
+    Ok(listed)
+}
 
 /// Removes the listings of places that moved, where they were before.
 pub(super) async fn unlist(
@@ -44,11 +74,13 @@ pub(super) async fn unlist(
 pub(super) async fn list(
     connection: &mut PgConnection,
     stations: &StationMap,
-    positions: &BTreeMap<Link, LatLng>,
+    listed: &BTreeMap<Link, Listed>,
 ) -> Result<(), Error> {
     let mut columns: (Vec<i32>, Vec<i32>, Vec<String>, Vec<i32>) = Default::default();
-    for ((place, keyword), position) in positions {
-        for (station, distance_m) in stations.around(*position) {
+    let mut gone_at = Vec::new();
+    for ((place, keyword), listed) in listed {
+        for (station, distance_m) in stations.around(listed.position) {
+            gone_at.push(listed.gone_at);
             columns.0.push(station.0);
             columns.1.push(keyword.0);
             columns.2.push(place.as_str().to_owned());
@@ -56,14 +88,16 @@ pub(super) async fn list(
         }
     }
     sqlx::query!(
-        "insert into listing as l (station_id, keyword_id, place_id, distance_m)
-         select * from unnest($1::int[], $2::int[], $3::text[], $4::int[])
-         on conflict (station_id, keyword_id, place_id) do update set distance_m = excluded.distance_m, gone_at = null
-         where l.distance_m <> excluded.distance_m or l.gone_at is not null",
+        "insert into listing as l (station_id, keyword_id, place_id, distance_m, gone_at)
+         select * from unnest($1::int[], $2::int[], $3::text[], $4::int[], $5::timestamptz[])
+         on conflict (station_id, keyword_id, place_id) do update
+         set distance_m = excluded.distance_m, gone_at = excluded.gone_at
+         where (l.distance_m, l.gone_at) is distinct from (excluded.distance_m, excluded.gone_at)",
         &columns.0,
         &columns.1,
         &columns.2,
-        &columns.3
+        &columns.3,
+        &gone_at as &[Option<DateTime<Utc>>]
     )
     .execute(connection)
     .await?;
@@ -104,9 +138,8 @@ pub(in crate::store) async fn relist(
         for row in rows {
             at.insert(stored_id(&row.place_id)?, stored_position(row.latitude, row.longitude)?);
         }
-        let links = links_of(connection, at.keys().map(|id| id.as_str().to_owned()).collect()).await?;
-        let positions = links.into_iter().map(|link| (link.clone(), at[&link.0])).collect();
-        list(connection, stations, &positions).await?;
+        let listed = of(connection, &at).await?;
+        list(connection, stations, &listed).await?;
     }
     Ok(())
 }

@@ -103,6 +103,8 @@ pub(in crate::store) async fn reopen(
              select place_id, max(complete_at) as at
              from unnest($3::text[], $4::int[], $5::int[]) as t (place_id, keyword_id, station_id)
              join station_keyword using (station_id, keyword_id)
+             join crawl_run run on crawl_run_id = $2 and run.coverage = station_keyword.coverage
+             where complete_since is not null and radius_m = $7
              group by place_id
          ), closed as (
              select * from place where place_id = any($1) and closed_at is not null
@@ -121,7 +123,8 @@ pub(in crate::store) async fn reopen(
         &grounds.places,
         &grounds.keywords,
         &grounds.stations,
-        now
+        now,
+        i32::try_from(stations.radius_m()).unwrap_or(i32::MAX)
     )
     .execute(connection)
     .await?;
