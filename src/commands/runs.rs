@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
 
 async fn history(database: &Database, options: &Options) -> anyhow::Result<Vec<HistoryRow>> {
     database.require_tables().await?;
-    Ok(database.store.history(i64::from(options.limit)).await?)
+    Ok(database.store.history(i64::from(options.limit), false).await?)
 }
 
 fn table(history: &[HistoryRow]) {

@@ -74,7 +74,28 @@ async fn fresh_gives_an_unfinished_run_up_and_begins_anew() {
 }
 
 #[tokio::test]
-async fn every_table_view_and_column_says_what_it_is() {
+async fn a_run_whose_closings_were_held_back_is_told_from_one_with_failed_cells() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    stage
+        .execute(
+            "update crawl_run set status = 'partial', reason = '12 of 40 카페 are missed, too many to be believed',
+                 places_missed = 12, places_closed = 3, places_reopened = 2",
+        )
+        .await;
+
+    let counted = "select format('%s missed, %s closed, %s reopened, %s split: %s', places_missed, places_closed,
+        places_reopened, cells_split, verdict) from run_history";
+    let held = "12 missed, 3 closed, 2 reopened, 0 split: all 6 cells done: 12 of 40 카페 are missed, too many to be believed";
+    assert_eq!(stage.value::<String>(counted).await, held);
+
+    stage.execute("update crawl_run set cells_done = 5, cells_failed = 1, reason = '1 cell failed twice'").await;
+    let verdict: String = stage.value("select verdict from run_history").await;
+    assert_eq!(verdict, "1 of 6 cells failed: 1 cell failed twice");
+}
+
+#[tokio::test]
+async fn every_table_view_type_function_and_column_says_what_it_is() {
     let stage = Stage::small().await;
     stage.program(&["migrate"]).finish().await.expect_code(0);
 
@@ -82,8 +103,12 @@ async fn every_table_view_and_column_says_what_it_is() {
         .texts(
             "select c.relname || coalesce('.' || a.attname, '') from pg_class c
              left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-             where c.relnamespace = 'sanggwond'::regnamespace and c.relkind in ('r', 'v') and c.relname <> '_sqlx_migrations'
-             and (col_description(c.oid, a.attnum) is null or obj_description(c.oid, 'pg_class') is null)",
+             where c.relnamespace = 'sanggwond'::regnamespace and c.relkind in ('r', 'v', 'c') and c.relname <> '_sqlx_migrations'
+             and (col_description(c.oid, a.attnum) is null
+                 or coalesce(obj_description(c.oid, 'pg_class'), obj_description(c.reltype, 'pg_type')) is null)
+             union all
+             select proname from pg_proc
+             where pronamespace = 'sanggwond'::regnamespace and obj_description(oid, 'pg_proc') is null",
         )
         .await;
 

@@ -31,6 +31,9 @@ pub struct HistoryRow {
     pub places_seen: i32,
     pub places_new: i32,
     pub places_changed: i32,
+    pub places_missed: i32,
+    pub places_closed: i32,
+    pub places_reopened: i32,
     pub verdict: String,
 }
 
@@ -106,21 +109,23 @@ impl Store {
         Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "clock!""#).fetch_one(&self.pool).await?)
     }
 
-    /// The newest rows of `run_history`.
+    /// The newest rows of `run_history`; `only_failed` leaves out what went well, goes on or was never begun.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn history(&self, limit: i64) -> Result<Vec<HistoryRow>, Error> {
+    pub async fn history(&self, limit: i64, only_failed: bool) -> Result<Vec<HistoryRow>, Error> {
         Ok(sqlx::query_as!(
             HistoryRow,
             r#"select crawl_run_id as "crawl_run_id!", started as "started!", trigger as "trigger!", status as "status!", due,
                  finished, extract(epoch from duration)::float8 as "duration_s!", cells_total as "cells_total!",
-                 cells_done as "cells_done!", (select cells_split from crawl_run run
-                     where run.crawl_run_id = run_history.crawl_run_id) as "cells_split!", cells_failed as "cells_failed!", cells_truncated as "cells_truncated!",
-                 requests as "requests!", retries as "retries!", throttled as "throttled!", places_seen as "places_seen!",
-                 places_new as "places_new!", places_changed as "places_changed!", verdict as "verdict!"
-             from run_history limit $1"#,
-            limit
+                 cells_done as "cells_done!", cells_split as "cells_split!", cells_failed as "cells_failed!",
+                 cells_truncated as "cells_truncated!", requests as "requests!", retries as "retries!",
+                 throttled as "throttled!", places_seen as "places_seen!", places_new as "places_new!",
+                 places_changed as "places_changed!", places_missed as "places_missed!",
+                 places_closed as "places_closed!", places_reopened as "places_reopened!", verdict as "verdict!"
+             from run_history where not $2 or status in ('failed', 'partial', 'interrupted') limit $1"#,
+            limit,
+            only_failed
         )
         .fetch_all(&self.pool)
         .await?)
