@@ -13,6 +13,8 @@ mod lock;
 mod misses;
 mod places;
 pub mod private_server;
+mod purge;
+mod reading;
 mod report;
 mod runs;
 mod schema;
@@ -35,6 +37,8 @@ pub use daemons::DaemonId;
 pub use ground::StoredKeyword;
 pub use lock::RunLock;
 pub use misses::{Leaving, Miss};
+pub use purge::Depth;
+pub use reading::{ChangeFilter, ChangeRow, FailureRow, FullRun, Part, PlaceFilter, PlaceRow, Reader};
 pub use report::{
     AreaPosition, BusyArea, Changes, Extent, FailedCell, FailingArea, KeywordChanges, KeywordCoverage, Overview,
     ReportRun, StationReport, Usual,
