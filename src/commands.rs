@@ -1,14 +1,20 @@
 //! The command line: one file per subcommand.
 
+mod changes;
 mod check;
 mod crawl;
 mod daemon;
 mod demo;
+mod export;
 mod health;
 mod migrate;
 mod next;
+mod output;
+mod part;
+mod purge;
 mod report;
 mod runs;
+mod since;
 mod standin;
 
 use std::io::{self, Write};
@@ -44,8 +50,14 @@ enum Command {
     Daemon,
     /// Crawl once now, or resume what is unfinished
     Crawl(crawl::Options),
-    /// Show the run history, newest first
+    /// Show the run history, newest first, or one run in full
     Runs(runs::Options),
+    /// Show what opened, changed, closed and reopened, newest first
+    Changes(changes::Options),
+    /// Write the places as CSV or GeoJSON
+    Export(export::Options),
+    /// Delete places for good
+    Purge(purge::Options),
     /// Show when the next runs are due
     Next(next::Options),
     /// Write one HTML page on the last runs, the changes and the stations
@@ -70,6 +82,23 @@ enum Format {
     /// For programs
     Json,
 }
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum TableFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+    /// For spreadsheets
+    Csv,
+}
+
+/// Options that do not go together, where the command line itself cannot tell.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(&'static str);
 
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +160,9 @@ async fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exi
         Command::Crawl(options) => demo::alongside(context, async |context| crawl::run(context, &options).await).await,
         Command::Check(options) => demo::alongside(context, async |context| check::run(context, &options).await).await,
         Command::Runs(options) => runs::run(context, &options).await,
+        Command::Changes(options) => changes::run(context, &options).await,
+        Command::Export(options) => export::run(context, &options).await,
+        Command::Purge(options) => purge::run(context, &options).await,
         Command::Next(options) => next::run(context, &options),
         Command::Report(options) => report::run(context, &options).await,
         Command::Migrate => migrate::run(context).await,
@@ -159,7 +191,8 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         Some(Obstacle::NoSchema | Obstacle::Busy | Obstacle::Stopped) => false,
         Some(Obstacle::NoKey | Obstacle::NoDatabase | Obstacle::NeverDue(_)) => true,
         None => {
-            cause.is::<config::Error>()
+            cause.is::<Misuse>()
+                || cause.is::<config::Error>()
                 || cause.is::<telemetry::Error>()
                 || cause.is::<stations::Error>()
                 || cause.is::<kakao::BuildError>()
@@ -173,4 +206,9 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 /// Writes a line of a result to stdout; a reader that went away is no error.
 fn print(line: &str) {
     writeln!(io::stdout(), "{line}").ok();
+}
+
+/// A text on one line, whatever is in it.
+fn words(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

@@ -86,7 +86,8 @@ async fn a_run_whose_closings_were_held_back_is_told_from_one_with_failed_cells(
 
     let counted = "select format('%s missed, %s closed, %s reopened, %s split: %s', places_missed, places_closed,
         places_reopened, cells_split, verdict) from run_history";
-    let held = "12 missed, 3 closed, 2 reopened, 0 split: all 6 cells done: 12 of 40 카페 are missed, too many to be believed";
+    let held =
+        "12 missed, 3 closed, 2 reopened, 0 split: all 6 cells done: 12 of 40 카페 are missed, too many to be believed";
     assert_eq!(stage.value::<String>(counted).await, held);
 
     stage.execute("update crawl_run set cells_done = 5, cells_failed = 1, reason = '1 cell failed twice'").await;

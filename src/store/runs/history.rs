@@ -37,6 +37,34 @@ pub struct HistoryRow {
     pub verdict: String,
 }
 
+impl HistoryRow {
+    /// The names of its fields.
+    pub const COLUMNS: [&str; 22] = [
+        "crawl_run_id",
+        "started",
+        "trigger",
+        "status",
+        "due",
+        "finished",
+        "duration_s",
+        "cells_total",
+        "cells_done",
+        "cells_split",
+        "cells_failed",
+        "cells_truncated",
+        "requests",
+        "retries",
+        "throttled",
+        "places_seen",
+        "places_new",
+        "places_changed",
+        "places_missed",
+        "places_closed",
+        "places_reopened",
+        "verdict",
+    ];
+}
+
 /// What the history says of the last full runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastRuns {

@@ -1,0 +1,63 @@
+//! Where results of any length go: stdout, or a file that appears only when it is whole.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// A file under a temporary name beside its own; whatever happens before it is kept, it goes.
+#[derive(Debug)]
+pub(super) struct Draft {
+    draft: PathBuf,
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Draft {
+    /// Begins a file.
+    pub(super) fn create(path: &Path) -> anyhow::Result<(Self, File)> {
+        let unusable = || format!("could not write {}", path.display());
+        let name = path.file_name().with_context(unusable)?.to_string_lossy().into_owned();
+        let draft = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
+        let file = File::create_new(&draft).with_context(unusable)?;
+        Ok((Self { draft, path: path.to_owned(), is_kept: false }, file))
+    }
+
+    /// Gives the file its own name, in place of what may have had it.
+    pub(super) fn keep(mut self) -> anyhow::Result<()> {
+        let unusable = || format!("could not write {}", self.path.display());
+        File::open(&self.draft).and_then(|file| file.sync_all()).with_context(unusable)?;
+        fs::rename(&self.draft, &self.path).with_context(unusable)?;
+        self.is_kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // What cannot be removed has not the asked name, at least.
+            fs::remove_file(&self.draft).ok();
+        }
+    }
+}
+
+/// Stdout with a buffer.
+pub(super) fn stdout() -> BufWriter<io::Stdout> {
+    BufWriter::new(io::stdout())
+}
+
+/// Whether the reader of stdout went away, which is no error.
+pub(super) fn is_reader_gone(error: &anyhow::Error) -> bool {
+    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| match cause.downcast_ref::<csv::Error>().map(csv::Error::kind) {
+        Some(csv::ErrorKind::Io(error)) => is_broken(error),
+        _ => cause.downcast_ref::<io::Error>().is_some_and(is_broken),
+    })
+}
+
+/// Rows with commas by RFC 4180; the header is a row as any other.
+pub(super) fn csv_writer<W: Write>(to: W) -> csv::Writer<W> {
+    csv::WriterBuilder::new().has_headers(false).terminator(csv::Terminator::CRLF).from_writer(to)
+}

@@ -1,0 +1,83 @@
+//! `--since`: an instant, said as people say it.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Asia::Seoul;
+
+/// An instant, or how long ago it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// Then.
+    At(DateTime<Utc>),
+}
+
+/// Why a text is neither.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "write a duration such as 7d, a day in Seoul such as 2026-11-23, or an instant such as 2026-11-23T03:00:00+09:00"
+)]
+pub(super) struct Invalid;
+
+impl FromStr for Since {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim();
+        if let Ok(duration) = humantime::parse_duration(text) {
+            return Ok(Self::Ago(duration));
+        }
+        if let Ok(day) = text.parse::<NaiveDate>() {
+            let midnight = Seoul.from_local_datetime(&day.and_time(NaiveTime::MIN)).earliest().ok_or(Invalid)?;
+            return Ok(Self::At(midnight.to_utc()));
+        }
+        DateTime::parse_from_rfc3339(text).map(|instant| Self::At(instant.to_utc())).map_err(|_| Invalid)
+    }
+}
+
+impl Since {
+    /// The instant; what is farther back than the calendar reaches is its beginning.
+    pub(super) fn instant(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::Ago(duration) => before(now, duration),
+            Self::At(instant) => instant,
+        }
+    }
+}
+
+/// The instant so long before another one.
+pub(super) fn before(now: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+    let duration = TimeDelta::from_std(duration).ok();
+    duration
+        .and_then(|duration| now.checked_sub_signed(duration))
+        .unwrap_or(DateTime::UNIX_EPOCH)
+        .max(DateTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instant(text: &str) -> Result<String, Invalid> {
+        let now = "2026-11-24T00:00:00Z".parse().unwrap();
+        Ok(text.parse::<Since>()?.instant(now).to_rfc3339())
+    }
+
+    #[test]
+    fn a_duration_a_day_in_seoul_and_an_instant_are_understood() {
+        assert_eq!(instant("7d").unwrap(), "2026-11-17T00:00:00+00:00");
+        assert_eq!(instant("2026-11-23").unwrap(), "2026-11-22T15:00:00+00:00");
+        assert_eq!(instant("2026-11-23T03:00:00+09:00").unwrap(), "2026-11-22T18:00:00+00:00");
+        assert_eq!(instant("5000y").unwrap(), "1970-01-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in ["", "yesterday", "2026-13-01", "2026-11-23 03:00"] {
+            assert_eq!(instant(text), Err(Invalid), "{text}");
+        }
+    }
+}
