@@ -61,8 +61,8 @@ comment on column run_history.places_closed is 'Places that it closed.';
 comment on column run_history.places_reopened is 'Closed places that it found again.';
 
 -- A search for one keyword around a position needs both in one index, and that needs both in one row. Triggers keep the
--- copy of the position, so that whoever writes need not know of it. An update that only stamps fires none of them, and
--- changes nothing that is indexed.
+-- copy of the position, so that whoever writes need not know of it. An update that only stamps changes nothing that is
+-- indexed.
 alter table place_keyword add position point;
 update place_keyword k set position = point(p.longitude, p.latitude) from place p where p.place_id = k.place_id;
 alter table place_keyword alter position set not null;
@@ -70,22 +70,21 @@ comment on column place_keyword.position is 'Copy of the place''s position (long
 
 create function copy_position() returns trigger
 language plpgsql
-set search_path = sanggwond, pg_temp
 as $$
 begin
-    select point(p.longitude, p.latitude) into new.position from place p where p.place_id = new.place_id;
+    new.position := (select point(p.longitude, p.latitude) from sanggwond.place p where p.place_id = new.place_id);
     return new;
 end
 $$;
-comment on function copy_position is 'Fills place_keyword.position where a keyword finds a place for the first time.';
-create trigger copy_position before insert on place_keyword for each row execute function copy_position();
+comment on function copy_position is 'Fills place_keyword.position where a keyword finds a place.';
+create trigger copy_position before insert on place_keyword for each row when (new.position is null)
+execute function copy_position();
 
 create function move_position() returns trigger
 language plpgsql
-set search_path = sanggwond, pg_temp
 as $$
 begin
-    update place_keyword set position = point(new.longitude, new.latitude) where place_id = new.place_id;
+    update sanggwond.place_keyword set position = point(new.longitude, new.latitude) where place_id = new.place_id;
     return null;
 end
 $$;

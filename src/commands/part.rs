@@ -5,6 +5,8 @@ use crate::domain::run::Scope;
 use crate::store::{Part, Store};
 
 #[derive(Debug, clap::Args)]
+// Whose options it is flattened into has a group of this name, too.
+#[group(skip)]
 pub(super) struct Options {
     /// Only places near stations of this name (repeatable); the suffix 역 may be left out
     #[arg(long, value_name = "NAME")]

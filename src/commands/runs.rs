@@ -104,7 +104,7 @@ fn as_json(full: FullRun) -> anyhow::Result<serde_json::Value> {
 
 /// The columns of its row, its settings, and its failed cells.
 fn in_full(full: &FullRun) {
-    let line = |key: &str, value: &str| print(&format!("{key:<20}  {}", words(value)));
+    let line = |key: &str, value: &str| print(&format!("{key:<28}  {}", words(value)));
     line("verdict", &full.verdict);
     for (key, value) in &full.columns {
         line(key, value.as_deref().unwrap_or("–"));

@@ -1,4 +1,5 @@
-//! What a crawl costs: `cargo bench` measures the release binary, and fails where a limit is broken.
+//! What a crawl costs, and what readers wait for: `cargo bench` measures the release binary, and fails where a limit is
+//! broken. `cargo bench -- crawl` and `cargo bench -- reading` do one of both.
 //!
 //! The stand-in of the API is a process of its own, so that its work is not counted. It shares the machine's processors
 //! with the binary and with PostgreSQL, whose fsync is off unless `DATABASE_URL` names a server: rates compare with each
@@ -14,6 +15,7 @@ mod server;
 mod bare;
 mod complete;
 mod crawl;
+mod reading;
 mod requests;
 mod table;
 mod weeks;
@@ -35,18 +37,33 @@ async fn main() -> anyhow::Result<ExitCode> {
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(ExitCode::SUCCESS);
     }
+    let is_wanted = |part: &str| {
+        let mut wanted = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+        wanted.peek().is_none() || wanted.any(|wanted| wanted == part)
+    };
     let mut table = Table::default();
     let (all, _) = stations::load(None)?;
-    // First, because what others have freed would not count.
-    complete::planning(&mut table, &all)?;
-    latency(&mut table).await?;
-    speed(&mut table, &all).await?;
-    memory(&mut table, &all).await?;
-    weeks::compare(&mut table, &all).await?;
-    for places in [100_000, 200_000] {
-        complete::compare(&mut table, &all, places).await?;
+    if is_wanted("crawl") {
+        crawls(&mut table, &all).await?;
+    }
+    if is_wanted("reading") {
+        reading::measure(&mut table, &all).await?;
     }
     Ok(if table.is_within_limits() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All that is measured of crawls.
+async fn crawls(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
+    // First, because what others have freed would not count.
+    complete::planning(table, all)?;
+    latency(table).await?;
+    speed(table, all).await?;
+    memory(table, all).await?;
+    weeks::compare(table, all).await?;
+    for places in [100_000, 200_000] {
+        complete::compare(table, all, places).await?;
+    }
+    Ok(())
 }
 
 /// How well a crawl uses the requests that it may have in flight, and what its pages cost.

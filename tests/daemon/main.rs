@@ -7,11 +7,13 @@
 mod support;
 
 mod changes;
+mod closings;
 mod command_line;
 mod complete;
 mod crawl;
 mod daemon;
 mod documents;
+mod export;
 mod faults;
 mod floors;
 mod held;
@@ -20,8 +22,11 @@ mod ledger;
 mod observe;
 mod outages;
 mod private;
+mod purge;
+mod reading;
 mod report;
 mod resuming;
+mod roles;
 mod secrets;
 mod stations;
 mod tls;

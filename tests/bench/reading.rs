@@ -1,0 +1,265 @@
+//! What readers wait for with a million places, and what an export of them takes.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sanggwond::domain::station::Station;
+use sanggwond::store::{Store, Target};
+use sqlx::PgConnection;
+use tokio::process::Command;
+use tokio::time::Instant;
+use tracing_subscriber::EnvFilter;
+
+use crate::crawl::peak_mib;
+use crate::database::Database;
+use crate::table::Table;
+
+/// The limits, in milliseconds.
+const MAX_STATION_MS: f64 = 5.0;
+const MAX_NEAR_MS: f64 = 10.0;
+
+/// So many calls are measured, after some that are not.
+const CALLS: usize = 300;
+const WARM_UP: usize = 100;
+
+/// What readers of the reference system send.
+const STATION: &str = "SELECT * FROM local_info WHERE is_deleted = false AND station_name = $1 AND category = $2";
+
+const NEAR: &str = "select * from place_near($1, $2, 1000, $3, 20)";
+
+/// A position and a keyword that are asked for.
+type Question = (f64, f64, Option<String>);
+
+/// Fills a database, and asks it.
+pub(crate) async fn measure(table: &mut Table, stations: &[Station]) -> anyhow::Result<()> {
+    let database = filled(stations).await?;
+    let mut connection = database.pool.acquire().await?;
+    let (places, listings): (i64, i64) =
+        sqlx::query_as("select (select count(*) from place), (select count(*) from listing)")
+            .fetch_one(&mut *connection)
+            .await?;
+    table.section(
+        &format!("Reading, with {places} places and {listings} listings"),
+        "Milliseconds of 300 calls on one warm connection, all rows read; statements are prepared. A station and a keyword \
+         have 100 to 200 rows. The dense stations are the twentieth with the most listings, the sparse ones the tenth with \
+         the fewest; a position is up to 500 m beside such a station; 미술관 are 0.3 % of all places.",
+    )?;
+    station(table, &mut connection).await?;
+    for (what, ground, keyword) in [
+        ("place_near, dense", "dense", Some("식당")),
+        ("place_near, sparse", "sparse", Some("식당")),
+        ("place_near, dense, rare", "dense", Some("미술관")),
+        ("place_near, sparse, rare", "sparse", Some("미술관")),
+        ("place_near, dense, any", "dense", None),
+    ] {
+        near(table, &mut connection, (what, ground, keyword)).await?;
+    }
+    plans(&mut connection).await?;
+    drop(connection);
+    export(table, &database).await
+}
+
+async fn filled(stations: &[Station]) -> anyhow::Result<Database> {
+    let database = Database::fresh().await;
+    let store = Store::connect(&Target::parse(&database.url.clone().into())?).await?;
+    let mut lock = store.try_lock().await?.context("somebody has the lock of a fresh database")?;
+    store.migrate(&mut lock).await?;
+    lock.release().await;
+    store.close().await;
+    for station in stations {
+        sqlx::query("insert into station (name, region, lines, latitude, longitude) values ($1, $2, $3, $4, $5)")
+            .bind(&station.name)
+            .bind(&station.region)
+            .bind(&station.lines)
+            .bind(station.position.latitude())
+            .bind(station.position.longitude())
+            .execute(&database.pool)
+            .await?;
+    }
+    let mut connection = database.pool.acquire().await?;
+    sqlx::raw_sql(include_str!("reading.sql")).execute(&mut *connection).await?;
+    sqlx::raw_sql("vacuum analyze").execute(&mut *connection).await?;
+    drop(connection);
+    Ok(database)
+}
+
+async fn station(table: &mut Table, connection: &mut PgConnection) -> anyhow::Result<()> {
+    let questions: Vec<(String, String)> = sqlx::query_as(
+        "select s.name, k.query from listing join station s using (station_id) join keyword k using (keyword_id)
+         group by 1, 2 having count(distinct place_id) between 100 and 200 order by random() limit 400",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut times = Vec::new();
+    for (name, query) in questions.iter().cycle().take(WARM_UP + CALLS) {
+        let started = Instant::now();
+        sqlx::query(STATION).bind(name).bind(query).fetch_all(&mut *connection).await?;
+        times.push(started.elapsed());
+    }
+    lines(table, "local_info", &times, MAX_STATION_MS)
+}
+
+async fn near(
+    table: &mut Table,
+    connection: &mut PgConnection,
+    (what, ground, keyword): (&str, &str, Option<&str>),
+) -> anyhow::Result<()> {
+    let mut times = Vec::new();
+    for (latitude, longitude, keyword) in questions(connection, ground, keyword).await? {
+        let started = Instant::now();
+        sqlx::query(NEAR).bind(latitude).bind(longitude).bind(keyword).fetch_all(&mut *connection).await?;
+        times.push(started.elapsed());
+    }
+    lines(table, what, &times, MAX_NEAR_MS)
+}
+
+async fn questions(
+    connection: &mut PgConnection,
+    ground: &str,
+    keyword: Option<&str>,
+) -> anyhow::Result<Vec<Question>> {
+    let sql = "select latitude + (random() - 0.5) * 0.009, longitude + (random() - 0.5) * 0.009, $2::text
+        from (select latitude, longitude, percent_rank() over (order by count(*)) as rank
+              from listing join station using (station_id) group by station_id) s,
+            generate_series(1, 1000)
+        where case $1 when 'dense' then rank > 0.95 else rank < 0.1 end
+        order by random() limit $3";
+    let limit = i64::try_from(WARM_UP + CALLS)?;
+    Ok(sqlx::query_as(sql).bind(ground).bind(keyword).bind(limit).fetch_all(connection).await?)
+}
+
+fn lines(table: &mut Table, what: &str, times: &[Duration], limit_ms: f64) -> anyhow::Result<()> {
+    let mut times: Vec<f64> = times.iter().skip(WARM_UP).map(|time| time.as_secs_f64() * 1000.0).collect();
+    times.sort_by(f64::total_cmp);
+    table.line(&format!("{what}: p50, ms"), times[times.len() / 2], None)?;
+    table.line(&format!("{what}: p95, ms"), times[times.len() * 95 / 100], Some(limit_ms))
+}
+
+/// Prints the plan of one call of each.
+async fn plans(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let (name, query): (String, String) = sqlx::query_as(
+        "select s.name, k.query from listing join station s using (station_id) join keyword k using (keyword_id)
+         group by 1, 2 having count(distinct place_id) between 190 and 200 limit 1",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let explain = STATION.replace("$1", &format!("'{name}'")).replace("$2", &format!("'{query}'"));
+    let explain = format!("explain (analyze, buffers) {explain}");
+    let lines: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(explain)).fetch_all(&mut *connection).await?;
+    print_plan(&format!("local_info of {name}, {query}"), &lines.join("\n"))?;
+    for keyword in [Some("식당"), Some("미술관")] {
+        let (latitude, longitude, keyword) = questions(connection, "dense", keyword).await?.swap_remove(0);
+        // The statements are in a function, so the server has to tell their plans itself.
+        let told = Told::default();
+        sqlx::raw_sql(
+            "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on;
+             set auto_explain.log_analyze = on; set auto_explain.log_buffers = on; set client_min_messages = log",
+        )
+        .execute(&mut *connection)
+        .await?;
+        {
+            let _listening = told.listen();
+            sqlx::query(NEAR).bind(latitude).bind(longitude).bind(&keyword).fetch_all(&mut *connection).await?;
+        }
+        sqlx::raw_sql("set auto_explain.log_min_duration = -1; set client_min_messages = warning")
+            .execute(&mut *connection)
+            .await?;
+        let title = format!("place_near({latitude:.5}, {longitude:.5}, 1000, {}, 20)", keyword.unwrap_or_default());
+        print_plan(&title, &told.plans())?;
+    }
+    Ok(())
+}
+
+fn print_plan(title: &str, plan: &str) -> anyhow::Result<()> {
+    let mut text = format!("\n    {title}\n");
+    for line in plan.lines() {
+        writeln!(text, "      {line}")?;
+    }
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+/// What the server told while somebody listened.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<u8>>>);
+
+impl Told {
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let told = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new("sqlx::postgres::notice=trace"))
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || told.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    /// The plans that read something, without the statements.
+    fn plans(&self) -> String {
+        let told = self.0.lock().map(|told| String::from_utf8_lossy(&told).into_owned()).unwrap_or_default();
+        let plans = told.split("duration: ").filter(|plan| plan.contains("Buffers") && !plan.contains("Function Scan"));
+        let lines = plans.flat_map(|plan| plan.lines().skip_while(|line| !line.contains("(cost=")));
+        lines
+            .filter(|line| line.contains("->") || line.contains(':') || line.contains("(cost="))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+impl io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Ok(mut told) = self.0.lock() {
+            told.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether an export takes more memory the longer it is.
+async fn export(table: &mut Table, database: &Database) -> anyhow::Result<()> {
+    table.section(
+        "An export does not grow with its places",
+        "VmHWM of sanggwond export, of the places near the busiest station next to all places, which are a hundred times as \
+         many.",
+    )?;
+    let busiest: String = sqlx::query_scalar(
+        "select name from listing join station using (station_id) group by station_id order by count(*) desc limit 1",
+    )
+    .fetch_one(&database.pool)
+    .await?;
+    for format in ["csv", "geojson"] {
+        let (part_mib, _) = exported(database, &["--format", format, "--station", &busiest]).await?;
+        let (whole_mib, elapsed) = exported(database, &["--format", format]).await?;
+        table.line(&format!("{format}: near one station, MiB"), part_mib, None)?;
+        table.line(&format!("{format}: everything, MiB"), whole_mib, None)?;
+        table.line(&format!("{format}: everything ÷ one station"), whole_mib / part_mib, Some(1.25))?;
+        table.line(&format!("{format}: everything, s"), elapsed.as_secs_f64(), None)?;
+    }
+    Ok(())
+}
+
+async fn exported(database: &Database, arguments: &[&str]) -> anyhow::Result<(f64, Duration)> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sanggwond"));
+    command.arg("export").args(arguments).env_clear().env("DATABASE_URL", &database.url);
+    let started = Instant::now();
+    let mut export = command.stdout(Stdio::null()).kill_on_drop(true).spawn()?;
+    let process = export.id().context("it has ended already")?.to_string();
+    let mut most_mib = 0.0;
+    let status = loop {
+        // A process that is just ending has no memory any more.
+        most_mib = peak_mib(&process).unwrap_or(most_mib);
+        if let Ok(status) = tokio::time::timeout(Duration::from_millis(2), export.wait()).await {
+            break status?;
+        }
+    };
+    anyhow::ensure!(status.success(), "the export ended with {status}");
+    Ok((most_mib, started.elapsed()))
+}

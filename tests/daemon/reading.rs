@@ -1,0 +1,149 @@
+//! What readers ask the database itself: places near a station, and near a position.
+
+use sanggwond::domain::geo::LatLng;
+use sqlx::AssertSqlSafe;
+
+use crate::support::Stage;
+
+/// A kilometre around this, places lie as close as in a busy street.
+const HERE: (f64, f64) = (37.498, 127.0276);
+
+/// So many places, by their number.
+const PLACES: u32 = 600;
+
+/// Where a place is; the more of them the nearer, and in all directions.
+fn position(number: u32) -> LatLng {
+    let distance = 0.03 * (f64::from(number) / f64::from(PLACES)).powi(2);
+    let (east, north) = (f64::from(number) * 2.4).sin_cos();
+    LatLng::new(HERE.0 + north * distance, HERE.1 + east * distance).unwrap()
+}
+
+/// What a place is found by: all by 카페, each tenth by 공원, too, and each seventh by nothing any more.
+fn is_found_by(number: u32, keyword: Option<&str>) -> bool {
+    let is_open = !number.is_multiple_of(7);
+    is_open && (keyword != Some("공원") || number.is_multiple_of(10))
+}
+
+/// The ground with the places of this test, all of them stored by statements.
+async fn stage() -> Stage {
+    let stage = Stage::small().await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+    stage.execute("insert into keyword (query) values ('카페'), ('공원'), ('미술관')").await;
+    for number in 0..PLACES {
+        let at = position(number);
+        let keywords = if is_found_by(number, Some("공원")) { "1, 2" } else { "1" };
+        let gone = if is_found_by(number, None) { "null" } else { "now()" };
+        // Half of them come from somewhere else.
+        let from = if number.is_multiple_of(2) { at } else { LatLng::new(36.0, 128.0).unwrap() };
+        let sql = format!(
+            "insert into place (place_id, name, latitude, longitude, first_seen_at, changed_at)
+             values ('{number}', 'x', {}, {}, now(), now());
+             insert into place_keyword (place_id, keyword_id, first_seen_at, last_seen_run)
+             select '{number}', keyword_id, now(), 1 from unnest(array[{keywords}]) as t (keyword_id);
+             update place set latitude = {}, longitude = {}, closed_at = {gone} where place_id = '{number}';
+             update place_keyword set gone_at = {gone} where place_id = '{number}'",
+            from.latitude(),
+            from.longitude(),
+            at.latitude(),
+            at.longitude()
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(stage.pool()).await.unwrap();
+    }
+    stage
+}
+
+/// The places within a radius of a position by the geodesic, nearest first.
+fn expected(at: LatLng, radius_m: i32, keyword: Option<&str>) -> Vec<(String, f64)> {
+    let numbers = (0..PLACES).filter(|number| is_found_by(*number, keyword));
+    let mut near: Vec<_> = numbers.map(|number| (number.to_string(), at.distance_m(position(number)))).collect();
+    near.retain(|(_, metres)| *metres <= f64::from(radius_m));
+    near.sort_by(|a, b| a.1.total_cmp(&b.1));
+    near
+}
+
+#[tokio::test]
+async fn place_near_shows_the_nearest_by_the_ellipsoid_and_no_others() {
+    let stage = stage().await;
+    let mut connection = stage.pool().acquire().await.unwrap();
+    // Readers have search paths of their own.
+    sqlx::query("set search_path = public").execute(&mut *connection).await.unwrap();
+    let mut seen = 0;
+
+    for (latitude, longitude) in [HERE, (37.5, 127.03), (37.4982, 127.0), (37.52, 127.0276), (33.0, 126.0)] {
+        for (radius_m, keyword, max_results) in
+            [(1000, Some("카페"), 20), (300, None, 1000), (3000, Some("공원"), 7), (20_000, None, 5), (0, None, 5)]
+        {
+            let found: Vec<(String, i32)> =
+                sqlx::query_as("select place_id, distance_m from sanggwond.place_near($1, $2, $3, $4, $5)")
+                    .bind(latitude)
+                    .bind(longitude)
+                    .bind(radius_m)
+                    .bind(keyword)
+                    .bind(max_results)
+                    .fetch_all(&mut *connection)
+                    .await
+                    .unwrap();
+
+            let mut near = expected(LatLng::new(latitude, longitude).unwrap(), radius_m, keyword);
+            near.truncate(usize::try_from(max_results).unwrap());
+            let ids = |(id, _): &(String, _)| id.clone();
+            assert_eq!(
+                found.iter().map(ids).collect::<Vec<_>>(),
+                near.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>(),
+                "{latitude}, {longitude}, {radius_m}, {keyword:?}, {max_results}"
+            );
+            for ((_, distance_m), (_, metres)) in found.iter().zip(&near) {
+                // Either floor of a distance that is almost a whole number is right.
+                assert!((f64::from(*distance_m) - metres.floor()).abs() <= 1.0, "{distance_m} {metres}");
+            }
+            seen += found.len();
+        }
+    }
+
+    assert!(seen > 300, "only {seen} were compared");
+}
+
+#[tokio::test]
+async fn place_near_says_what_it_cannot_answer() {
+    let stage = stage().await;
+    let refused = async |arguments: &str| {
+        let sql = format!("select count(*) from place_near({arguments})");
+        let error = sqlx::raw_sql(AssertSqlSafe(sql)).execute(stage.pool()).await.unwrap_err();
+        error.as_database_error().unwrap().message().to_owned()
+    };
+
+    assert!(refused("127.0, 37.5").await.contains("127, 37.5 is no position; latitude comes first"));
+    assert!(refused("'NaN', 127").await.contains("is no position"));
+    assert!(refused("37.5, 127.0, null").await.contains("the radius is null"));
+    assert!(refused("37.5, 127.0, -1").await.contains("the radius is -1; it must be 0 to 20000 metres"));
+    assert!(refused("37.5, 127.0, 1000, null, -1").await.contains("-1 results were asked for"));
+    let count = "select count(*) from place_near(37.498, 127.0276, 20000, '술집')";
+    assert_eq!(stage.value::<i64>(count).await, 0, "an unknown keyword finds nothing");
+    assert_eq!(stage.value::<i64>("select count(*) from place_near(37.498, 127.0276)").await, 20);
+}
+
+#[tokio::test]
+async fn a_stamp_moves_nothing_in_the_index_of_positions() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    let moved = "select n_tup_upd - n_tup_hot_upd from pg_stat_user_tables where relname = 'place_keyword'";
+
+    stage.crawl().await;
+
+    stage.execute("select pg_stat_force_next_flush()").await;
+    let updated: i64 = stage.value("select n_tup_upd from pg_stat_user_tables where relname = 'place_keyword'").await;
+    assert!(updated >= 26 && stage.value::<i64>(moved).await == 0, "{updated} stamps");
+}
+
+#[tokio::test]
+async fn a_place_comes_once_per_station_name() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+
+    // Two stations are called so, and place 21 lies near both.
+    let rows = "select format('%s %s', id, category) from local_info
+        where is_deleted = false and station_name = '신촌역' and id = '21' order by 1";
+    assert_eq!(stage.texts(rows).await, ["21 공원", "21 카페"]);
+    let listings = "select count(*) from listing where place_id = '21'";
+    assert_eq!(stage.value::<i64>(listings).await, 4);
+}

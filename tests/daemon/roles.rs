@@ -1,0 +1,103 @@
+//! The roles of `deploy/roles.sql`: a reader reads, a writer crawls, and neither does more.
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::support::Stage;
+use crate::support::server::server;
+
+const ROLES: &str = include_str!("../../deploy/roles.sql");
+
+/// A login that is a member of one of the groups, for this test only.
+struct Member {
+    name: String,
+    options: PgConnectOptions,
+}
+
+impl Member {
+    async fn of(stage: &Stage, group: &str) -> Self {
+        let name = format!("{}_{group}", stage.database.name);
+        crate::support::database::run(&format!("create role {name} login in role {group}")).await;
+        let options = server().await.options.clone().username(&name).database(&stage.database.name);
+        Self { name, options }
+    }
+
+    /// The code with which the server refuses a statement of this member; `None` where it does it.
+    async fn refused(&self, sql: &'static str) -> Option<String> {
+        let mut connection = PgConnection::connect_with(&self.options).await.unwrap();
+        connection.execute("set search_path = sanggwond").await.unwrap();
+        let done = connection.execute(sql).await;
+        connection.close().await.unwrap();
+        done.err().map(|error| error.as_database_error().unwrap().code().unwrap().into_owned())
+    }
+
+    async fn drop(self) {
+        crate::support::database::run(&format!("drop role {}", self.name)).await;
+    }
+}
+
+/// `insufficient_privilege`.
+fn refusal() -> Option<String> {
+    Some("42501".to_owned())
+}
+
+async fn stage() -> Stage {
+    let stage = Stage::small().await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+    // Twice is the same as once.
+    stage.execute(ROLES).await;
+    stage.execute(ROLES).await;
+    stage
+}
+
+#[tokio::test]
+async fn a_reader_reads_everything_and_writes_nothing() {
+    let stage = stage().await;
+    stage.crawl().await;
+    let reader = Member::of(&stage, "sanggwond_reader").await;
+
+    for sql in [
+        "select * from local_info where is_deleted = false and station_name = '서울역' and category = '카페'",
+        "select * from place_near(37.5547, 126.9707, 1000, '카페', 5)",
+        "select * from place_change, run_history, run_failure, station_coverage, crawl_cell",
+    ] {
+        assert_eq!(reader.refused(sql).await, None, "{sql}");
+    }
+    for sql in [
+        "insert into keyword (query) values ('술집')",
+        "update place set name = 'x'",
+        "delete from listing",
+        "truncate place_change",
+        "create table sanggwond.mine (a integer)",
+    ] {
+        assert_eq!(reader.refused(sql).await, refusal(), "{sql}");
+    }
+    reader.drop().await;
+}
+
+#[tokio::test]
+async fn a_writer_crawls_and_purges_and_changes_no_table() {
+    let stage = stage().await;
+    let writer = Member::of(&stage, "sanggwond_writer").await;
+    let url = server().await.url_as(&writer.name, &stage.database.name);
+    let program = |arguments: &[&str]| stage.program(arguments).set("DATABASE_URL", &url);
+
+    for coverage in ["station", "complete"] {
+        program(&["crawl"]).set("SANGGWOND_CRAWL__COVERAGE", coverage).finish().await.expect_code(0);
+    }
+    let purged = program(&["purge", "--all"]).finish().await.expect_code(0);
+
+    assert_eq!(purged.stdout, "26 places deleted\n");
+    assert_eq!(stage.texts("select status from crawl_run").await, ["succeeded", "succeeded"]);
+    for sql in [
+        "create table sanggwond.mine (a integer)",
+        "drop table place_change",
+        "alter table place add mine integer",
+        "truncate place_change",
+        "delete from station",
+        "drop view local_info",
+    ] {
+        assert_eq!(writer.refused(sql).await, refusal(), "{sql}");
+    }
+    writer.drop().await;
+}
