@@ -124,7 +124,7 @@ async fn questions(
 ) -> anyhow::Result<Vec<Question>> {
     let sql = "select latitude + (random() - 0.5) * 0.009, longitude + (random() - 0.5) * 0.009, $2::text
         from (select latitude, longitude, percent_rank() over (order by count(*)) as rank
-              from listing join station using (station_id) group by station_id) s,
+              from listing join station using (station_id) group by station.station_id) s,
             generate_series(1, 1000)
         where case $1 when 'dense' then rank > 0.95 else rank < 0.1 end
         order by random() limit $3";
@@ -231,7 +231,7 @@ async fn export(table: &mut Table, database: &Database) -> anyhow::Result<()> {
          many.",
     )?;
     let busiest: String = sqlx::query_scalar(
-        "select name from listing join station using (station_id) group by station_id order by count(*) desc limit 1",
+        "select name from listing join station using (station_id) group by station.station_id order by count(*) desc limit 1",
     )
     .fetch_one(&database.pool)
     .await?;
