@@ -11,7 +11,7 @@
 //! | 4 | [`runner`] | one run, from its lock to its closed row |
 //! | 3 | [`crawl`] | cells, pages, batches |
 //! | 2 | [`kakao`], [`store`], [`stations`] | one outside system each |
-//! | 1 | [`config`], [`clock`], [`observe`], [`shutdown`], [`telemetry`] | the process itself |
+//! | 1 | [`config`], [`clock`], [`observe`], [`shutdown`], [`systemd`], [`telemetry`] | the process itself |
 //! | 0 | [`domain`] | types and rules; no I/O, no async |
 //!
 //! [`standin`], a stand-in of the API, stands beside the house: only `commands` and tests know it, and it knows only
@@ -31,4 +31,5 @@ pub mod shutdown;
 pub mod standin;
 pub mod stations;
 pub mod store;
+pub mod systemd;
 pub mod telemetry;

@@ -106,7 +106,7 @@ impl Observer {
     }
 
     /// Answers until it is dropped.
-    pub async fn serve(&self) {
+    pub async fn serve(&self) -> Infallible {
         let mut connections = FuturesUnordered::new();
         loop {
             tokio::select! {

@@ -4,6 +4,7 @@ mod closing;
 mod ending;
 mod ground;
 mod meters;
+mod pulse;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -29,7 +30,9 @@ use crate::kakao::{Client, quota};
 use crate::observe::Vitals;
 use crate::shutdown::Grace;
 use crate::store::{self, Fence, NewRun, RunLock, Store};
+use crate::systemd;
 use ending::Ending;
+use pulse::Pulse;
 
 pub use closing::Report;
 pub use meters::Meters;
@@ -134,7 +137,7 @@ impl Runner {
             () = stop.cancelled() => return Err(Error::Stopped),
             claimed = guarded(self.claim(assignment, &mut known)) => claimed.map_err(Error::Panicked)??,
             // Opening takes a while where much is listed anew, and the lock must be kept meanwhile.
-            lost = lock.keep() => return Err(lost.into()),
+            lost = lock.keep(systemd::alive) => return Err(lost.into()),
         };
         // From here on there is a row to close.
         let grace = Grace::new(stop, self.settings.grace);
@@ -142,13 +145,15 @@ impl Runner {
             biased;
             () = stop.cancelled() => Err(Ending::Crawled(End::Stopped)),
             ground = guarded(self.ground(fence.run, known)) => ground.unwrap_or_else(|bug| Err(Ending::Panicked(bug))),
-            error = lock.keep() => Err(Ending::LockLost(error)),
+            error = lock.keep(systemd::alive) => Err(Ending::LockLost(error)),
         };
         let ending = match ground {
             Ok(ground) => self.work(lock, fence, &ground, &grace).await,
             Err(ending) => ending,
         };
-        let (closing, counts) = self.conclude(lock, fence, &ending, &grace).await?;
+        let concluded = self.conclude(lock, fence, &ending, &grace).await;
+        self.progress.end();
+        let (closing, counts) = concluded?;
         let in_requests = self.client.gate().usage().in_requests.saturating_sub(before.in_requests);
         let report = Report { run: fence.run, closing, counts, elapsed: started.elapsed(), in_requests };
         report.log();
@@ -202,9 +207,16 @@ impl Runner {
             progress: &self.progress,
         };
         self.client.gate().begin();
+        let seen = || (self.progress.snapshot(), self.client.gate().usage());
+        let pulse = Pulse::new(seen());
+        let kept = || {
+            if pulse.beats(seen()) {
+                systemd::alive();
+            }
+        };
         let ending = tokio::select! {
             ending = ending_of(crawl.run(grace.stop())) => ending,
-            error = lock.keep() => Ending::LockLost(error),
+            error = lock.keep(kept) => Ending::LockLost(error),
             error = self.show_life(fence) => Ending::Store(error),
             () = grace.over() => Ending::GraceOver,
         };

@@ -20,6 +20,7 @@ use crate::domain::run::{RunRecord, Scope, Status};
 use crate::domain::schedule::Schedule;
 use crate::runner::{self, Assignment, Runner};
 use crate::store::{self, DaemonId, RunLock};
+use crate::systemd;
 use decide::{Decision, Windows, ahead_of_time, decide, retry_at_start};
 
 /// How often a daemon stamps its row.
@@ -84,6 +85,10 @@ impl Scheduler {
                 () = stop.cancelled() => return,
                 Some(()) = woken.recv() => {}
                 _ = heartbeat.tick() => {}
+                () = systemd::until_hungry() => {
+                    systemd::alive();
+                    continue;
+                }
             }
             self.runner.vitals.beat();
             let seen_to = self.see_to_what_is_due(is_start, stop).await;
@@ -109,6 +114,7 @@ impl Scheduler {
     /// Decides and acts until there is nothing to do, or another process holds the lock.
     async fn see_to_what_is_due(&self, mut is_start: bool, stop: &CancellationToken) -> Result<(), store::Error> {
         loop {
+            systemd::alive();
             let claimed = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),

@@ -1,14 +1,24 @@
 //! `daemon`: wait for the schedule, run what is due, stop when told.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Asia::Seoul;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{Context, Exit};
 use crate::app::{self, Database, Equipment, Obstacle};
 use crate::clock;
 use crate::config::Config;
+use crate::crawl::progress::Snapshot;
 use crate::domain::schedule::Schedule;
+use crate::scheduler::Scheduler;
+use crate::systemd;
+
+/// How often the service manager is told how far it is.
+const STATUS: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let config = &context.config;
@@ -23,14 +33,16 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         }
     };
     tokio::select! {
-        done = work(context, schedule, equipment) => done,
-        () = answering => unreachable!("it answers as long as it is asked"),
+        exit = work(context, schedule, equipment) => exit,
+        never = systemd::draining(&context.stop, config.shutdown.grace) => match never {},
+        never = answering => match never {},
     }
 }
 
 async fn work(context: &Context, schedule: Schedule, equipment: Equipment) -> anyhow::Result<Exit> {
     let config = &context.config;
-    let database = match Database::await_ready(config, context.is_demo, &context.stop).await {
+    let opening = Database::await_ready(config, context.is_demo, &context.stop);
+    let database = match systemd::starting("waiting for the database and its tables", opening).await {
         Err(error) if matches!(error.downcast_ref(), Some(Obstacle::Stopped)) => return Ok(Exit::Done),
         opened => opened?,
     };
@@ -38,11 +50,38 @@ async fn work(context: &Context, schedule: Schedule, equipment: Equipment) -> an
     let stations = runner.stations.len();
     let scheduler = app::scheduler(config, schedule, runner);
     announce(config, &scheduler.schedule, stations, database.store.target().database());
-    let ran = scheduler.run(&context.stop).await;
+    systemd::ready(&state(&scheduler));
+    let served = tokio::select! {
+        served = Box::pin(scheduler.run(&context.stop)) => served,
+        never = show_state(&scheduler, &context.stop) => match never {},
+    };
     database.close().await;
-    ran?;
+    served?;
     info!("stopped");
     Ok(Exit::Done)
+}
+
+/// Keeps the service manager informed. Never ends.
+async fn show_state(scheduler: &Scheduler, stop: &CancellationToken) -> Infallible {
+    loop {
+        tokio::time::sleep(STATUS).await;
+        let stopping = if stop.is_cancelled() { "stopping; " } else { "" };
+        systemd::status(&format!("{stopping}{}", state(scheduler)));
+    }
+}
+
+/// What the daemon does, and what comes next.
+fn state(scheduler: &Scheduler) -> String {
+    let Snapshot { cells_total, cells_done, cells_failed, .. } = scheduler.runner.progress.snapshot();
+    let now = match cells_total {
+        0 => "idle".to_owned(),
+        _ => format!("crawling: {cells_done} of {cells_total} cells done, {cells_failed} failed"),
+    };
+    let next = scheduler.schedule.next_after(clock::now()).filter(|_| scheduler.windows.is_enabled);
+    match next {
+        Some(tick) => format!("{now}; next run {}", describe(&tick)),
+        None => format!("{now}; the schedule is off"),
+    }
 }
 
 fn announce(config: &Config, schedule: &Schedule, stations: usize, database: &str) {

@@ -19,7 +19,7 @@ pub struct Progress {
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Cells of the run.
+    /// Cells of the run; none where no run is at work.
     pub cells_total: u64,
     /// Cells that were read or split, in earlier attempts at the run, too.
     pub cells_done: u64,
@@ -42,6 +42,11 @@ impl Progress {
         for counter in [&self.documents, &self.places_new, &self.places_changed] {
             counter.store(0, Relaxed);
         }
+    }
+
+    /// Ends it: no run is at work.
+    pub fn end(&self) {
+        self.begin(0, 0, 0);
     }
 
     /// The counters now.

@@ -11,6 +11,7 @@ use crate::crawl::End;
 use crate::domain::run::RunId;
 use crate::shutdown::Grace;
 use crate::store::{self, Closing, Counts, Fence, Findings, RunLock};
+use crate::systemd;
 
 /// How often the row's closing is tried where the database is away.
 const CLOSING_ATTEMPTS: u32 = 10;
@@ -49,7 +50,7 @@ impl Runner {
         let concluded = tokio::select! {
             concluded = self.close_and_count(fence, ending) => concluded,
             // Where the lock is lost the fence decides.
-            () = async { lock.keep().await; std::future::pending().await } => unreachable!("it pends for ever"),
+            () = async { lock.keep(systemd::alive).await; std::future::pending().await } => unreachable!("it pends for ever"),
             () = too_late(grace) => Err(store::Error::Silent(LAST_WORDS)),
         };
         concluded.inspect_err(|error| tell_unclosed(fence.run, error))
@@ -77,6 +78,7 @@ impl Runner {
         let mut attempt = 1;
         loop {
             self.vitals.beat();
+            systemd::alive();
             let closed = self.store.close_run(fence, closing, findings, now);
             let failure = match tokio::time::timeout(CLOSING_PATIENCE, closed).await {
                 Ok(Err(error)) if !matches!(error, store::Error::Superseded(_)) => error,

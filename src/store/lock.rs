@@ -44,12 +44,12 @@ impl Store {
 }
 
 impl RunLock {
-    /// Keeps the lock until it is lost, and returns why.
-    pub async fn keep(&mut self) -> Error {
+    /// Keeps the lock until it is lost, and returns why; each time that it is still there, `kept` is called.
+    pub async fn keep(&mut self, kept: impl Fn()) -> Error {
         loop {
             tokio::time::sleep(PING).await;
             match tokio::time::timeout(PATIENCE, self.connection.ping()).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => kept(),
                 Ok(Err(error)) => return error.into(),
                 Err(_) => return Error::Silent(PATIENCE),
             }

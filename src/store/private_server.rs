@@ -210,6 +210,8 @@ impl Home {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.folder.join(program));
         command.current_dir("/").env("LC_ALL", "C").env_remove("PGDATA").env_remove("PGPORT").env_remove("PGHOST");
+        // It would tell the service manager that we are ready.
+        command.env_remove("NOTIFY_SOCKET");
         if let Some(account) = &self.account {
             command.uid(account.uid.as_raw()).gid(account.gid.as_raw());
         }

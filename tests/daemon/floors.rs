@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The floors from the ground up.
 const FLOORS: [&[&str]; 9] = [
     &["domain"],
-    &["config", "clock", "observe", "shutdown", "telemetry"],
+    &["config", "clock", "observe", "shutdown", "systemd", "telemetry"],
     &["kakao", "store", "stations"],
     &["crawl"],
     &["runner"],

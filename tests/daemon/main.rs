@@ -29,5 +29,6 @@ mod resuming;
 mod roles;
 mod secrets;
 mod stations;
+mod systemd;
 mod tls;
 mod weeks;
