@@ -29,7 +29,8 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
     database.close().await;
     let places = purged?;
     let done = if options.dry_run { "would be deleted" } else { "deleted" };
-    print(&format!("{places} places {done}"));
+    let noun = if places == 1 { "place" } else { "places" };
+    print(&format!("{places} {noun} {done}"));
     Ok(Exit::Done)
 }
 

@@ -67,6 +67,11 @@ impl Target {
         Self { options: self.options.clone().database(database) }
     }
 
+    /// The same for statements that may take long.
+    pub(super) fn patient(&self) -> Self {
+        Self { options: self.options.clone().log_slow_statements(log::LevelFilter::Off, Duration::ZERO) }
+    }
+
     /// Creates this database on its server unless it exists.
     ///
     /// # Errors

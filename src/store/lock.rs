@@ -30,7 +30,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn try_lock(&self) -> Result<Option<RunLock>, Error> {
-        let mut connection = self.target.connect().await?;
+        let mut connection = self.target.patient().connect().await?;
         connection.execute("set idle_session_timeout = '8s'").await?;
         let is_ours = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_ours!""#, KEY)
             .fetch_one(&mut connection)

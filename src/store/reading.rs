@@ -45,7 +45,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn reader(&self) -> Result<Reader, Error> {
-        let mut connection = self.target.connect().await?;
+        let mut connection = self.target.patient().connect().await?;
         connection.execute("set statement_timeout = 0").await?;
         Ok(Reader { connection })
     }

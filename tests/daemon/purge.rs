@@ -54,7 +54,7 @@ async fn what_no_run_has_seen_for_so_long_is_deleted_with_all_that_tells_of_it()
         + (select count(*) from place_keyword left join place using (place_id) where name is null)";
     assert_eq!(stage.value::<i64>(strays).await, 0);
     assert_eq!(purge(&stage, &["--not-seen-for", "200d"]).await, "0 places deleted\n");
-    assert_eq!(purge(&stage, &["--not-seen-for", "30d"]).await, "1 places deleted\n", "run 3 ended 60 days ago");
+    assert_eq!(purge(&stage, &["--not-seen-for", "30d"]).await, "1 place deleted\n", "run 3 ended 60 days ago");
 }
 
 #[tokio::test]
