@@ -9,7 +9,7 @@ use anyhow::Context as _;
 /// A file under a temporary name beside its own; whatever happens before it is kept, it goes.
 #[derive(Debug)]
 pub(super) struct Draft {
-    draft: PathBuf,
+    temporary: PathBuf,
     path: PathBuf,
     is_kept: bool,
 }
@@ -19,16 +19,16 @@ impl Draft {
     pub(super) fn create(path: &Path) -> anyhow::Result<(Self, File)> {
         let unusable = || format!("could not write {}", path.display());
         let name = path.file_name().with_context(unusable)?.to_string_lossy().into_owned();
-        let draft = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
-        let file = File::create_new(&draft).with_context(unusable)?;
-        Ok((Self { draft, path: path.to_owned(), is_kept: false }, file))
+        let temporary = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
+        let file = File::create_new(&temporary).with_context(unusable)?;
+        Ok((Self { temporary, path: path.to_owned(), is_kept: false }, file))
     }
 
     /// Gives the file its own name, in place of what may have had it.
     pub(super) fn keep(mut self) -> anyhow::Result<()> {
         let unusable = || format!("could not write {}", self.path.display());
-        File::open(&self.draft).and_then(|file| file.sync_all()).with_context(unusable)?;
-        fs::rename(&self.draft, &self.path).with_context(unusable)?;
+        File::open(&self.temporary).and_then(|file| file.sync_all()).with_context(unusable)?;
+        fs::rename(&self.temporary, &self.path).with_context(unusable)?;
         self.is_kept = true;
         Ok(())
     }
@@ -38,7 +38,7 @@ impl Drop for Draft {
     fn drop(&mut self) {
         if !self.is_kept {
             // What cannot be removed has not the asked name, at least.
-            fs::remove_file(&self.draft).ok();
+            fs::remove_file(&self.temporary).ok();
         }
     }
 }

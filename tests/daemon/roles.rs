@@ -37,9 +37,7 @@ impl Member {
 }
 
 /// `insufficient_privilege`.
-fn refusal() -> Option<String> {
-    Some("42501".to_owned())
-}
+const REFUSED: Option<&str> = Some("42501");
 
 async fn stage() -> Stage {
     let stage = Stage::small().await;
@@ -70,7 +68,7 @@ async fn a_reader_reads_everything_and_writes_nothing() {
         "truncate place_change",
         "create table sanggwond.mine (a integer)",
     ] {
-        assert_eq!(reader.refused(sql).await, refusal(), "{sql}");
+        assert_eq!(reader.refused(sql).await.as_deref(), REFUSED, "{sql}");
     }
     reader.drop().await;
 }
@@ -97,7 +95,7 @@ async fn a_writer_crawls_and_purges_and_changes_no_table() {
         "delete from station",
         "drop view local_info",
     ] {
-        assert_eq!(writer.refused(sql).await, refusal(), "{sql}");
+        assert_eq!(writer.refused(sql).await.as_deref(), REFUSED, "{sql}");
     }
     writer.drop().await;
 }

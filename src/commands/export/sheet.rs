@@ -32,7 +32,7 @@ const COLUMNS: [&str; 16] = [
 /// A file that is being written.
 pub(super) enum Sheet<W: Write> {
     /// RFC 4180.
-    Csv(csv::Writer<W>),
+    Csv(Box<csv::Writer<W>>),
     /// RFC 7946: where it goes, and what comes before the next feature.
     Geojson(W, &'static str),
 }
@@ -44,7 +44,7 @@ impl<W: Write> Sheet<W> {
             SheetFormat::Csv => {
                 let mut to = csv_writer(to);
                 to.write_record(COLUMNS)?;
-                Ok(Self::Csv(to))
+                Ok(Self::Csv(Box::new(to)))
             }
             SheetFormat::Geojson => {
                 write!(to, "{{\"type\":\"FeatureCollection\",\"features\":[")?;
