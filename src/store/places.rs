@@ -48,7 +48,7 @@ pub(super) async fn upsert(
         }
     }
     let stored = content::write(connection, run, &places, now).await?;
-    let unlisted = stamp(connection, run, &links, now).await?;
+    let unlisted = stamp(connection, run, (&links, &places), now).await?;
     let at = |link: Link| (link.clone(), places[&link.0].position);
     let positions: BTreeMap<Link, LatLng> = unlisted.into_iter().map(at).collect();
     looks::tell_opened(connection, run, stations, &positions, now).await?;
@@ -92,22 +92,25 @@ async fn move_listings(
 async fn stamp(
     connection: &mut PgConnection,
     run: RunId,
-    links: &BTreeMap<Link, Option<CellNo>>,
+    (links, found): (&BTreeMap<Link, Option<CellNo>>, &BTreeMap<&PlaceId, &Place>),
     now: DateTime<Utc>,
 ) -> Result<Vec<Link>, Error> {
     let places: Vec<String> = links.keys().map(|(place, _)| place.as_str().to_owned()).collect();
     let keywords: Vec<i32> = links.keys().map(|(_, keyword)| keyword.0).collect();
     let cells: Vec<Option<i32>> = links.values().map(|cell| cell.map(|CellNo(no)| no)).collect();
+    let degrees = |of: fn(LatLng) -> f64| links.keys().map(|(id, _)| of(found[id].position)).collect::<Vec<_>>();
     // xmax is zero in a row that was inserted, not updated.
     let rows = sqlx::query!(
         "with incoming as (
-             select * from unnest($1::text[], $2::int[], $5::int[]) as t (place_id, keyword_id, cell_no)
+             select * from unnest($1::text[], $2::int[], $5::int[], $6::float8[], $7::float8[])
+                 as t (place_id, keyword_id, cell_no, longitude, latitude)
          ), gone as (
              select place_id, keyword_id from incoming join place_keyword using (place_id, keyword_id)
              where gone_at is not null
          ), stamped as (
-             insert into place_keyword as known (place_id, keyword_id, first_seen_at, last_seen_run, last_seen_cell)
-             select place_id, keyword_id, $4, $3, cell_no from incoming
+             insert into place_keyword as known
+                 (place_id, keyword_id, first_seen_at, last_seen_run, last_seen_cell, position)
+             select place_id, keyword_id, $4, $3, cell_no, point(longitude, latitude) from incoming
              on conflict (place_id, keyword_id) do update
              set last_seen_run = excluded.last_seen_run, last_seen_cell = excluded.last_seen_cell, misses = 0,
                  missing_since = null, gone_at = null, confirmed_run = null
@@ -121,7 +124,9 @@ async fn stamp(
         &keywords,
         run.0,
         now,
-        &cells as &[Option<i32>]
+        &cells as &[Option<i32>],
+        &degrees(LatLng::longitude),
+        &degrees(LatLng::latitude)
     )
     .fetch_all(connection)
     .await?;

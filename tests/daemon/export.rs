@@ -28,7 +28,11 @@ async fn stage() -> Stage {
 
 /// What GDAL reads in a file: its features by place.
 fn read_by_gdal(file: &Path, options: &[&str]) -> BTreeMap<String, Value> {
-    let read = Command::new("ogr2ogr").args(["-f", "GeoJSONSeq", "/vsistdout/"]).arg(file).args(options).output();
+    let read = Command::new("ogr2ogr")
+        .args(["-f", "GeoJSONSeq", "-mapFieldType", "DateTime=String", "/vsistdout/"])
+        .arg(file)
+        .args(options)
+        .output();
     let output = read.expect("ogr2ogr is installed (Debian: gdal-bin)");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && errors.is_empty(), "{errors}");
