@@ -17,11 +17,21 @@ pub(super) struct Draft {
 impl Draft {
     /// Begins a file.
     pub(super) fn create(path: &Path) -> anyhow::Result<(Self, File)> {
-        let unusable = || format!("could not write {}", path.display());
-        let name = path.file_name().with_context(unusable)?.to_string_lossy().into_owned();
+        Self::beside(path).with_context(|| format!("could not write {}", path.display()))
+    }
+
+    fn beside(path: &Path) -> io::Result<(Self, File)> {
+        // A link stays a link, and what is no file, such as a device, is never replaced by one.
+        let path = match fs::canonicalize(path) {
+            Ok(there) if there.is_file() => there,
+            Ok(_) => return Err(io::Error::other("it is there and is no file")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            Err(error) => return Err(error),
+        };
+        let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy().into_owned();
         let temporary = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
-        let file = File::create_new(&temporary).with_context(unusable)?;
-        Ok((Self { temporary, path: path.to_owned(), is_kept: false }, file))
+        let file = File::create(&temporary)?;
+        Ok((Self { temporary, path, is_kept: false }, file))
     }
 
     /// Gives the file its own name, in place of what may have had it.

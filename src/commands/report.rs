@@ -11,14 +11,14 @@ mod sections;
 mod table;
 mod words;
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
 use chrono_tz::Asia::Seoul;
 
+use super::output::Draft;
 use super::{Context, Exit, print};
 use crate::app::Database;
 use crate::clock;
@@ -56,8 +56,10 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
     let page = page(&origin, &overview?);
     match &options.output {
         None => print(page.trim_end()),
-        Some(file) => {
-            replace(file, &page).with_context(|| format!("could not write {}", file.display()))?;
+        Some(path) => {
+            let (draft, mut file) = Draft::create(path)?;
+            file.write_all(page.as_bytes()).with_context(|| format!("could not write {}", path.display()))?;
+            draft.keep()?;
         }
     }
     Ok(Exit::Done)
@@ -66,27 +68,4 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
 async fn read(database: &Database, extent: Extent) -> anyhow::Result<Overview> {
     database.require_tables().await?;
     Ok(database.store.overview(extent).await?)
-}
-
-/// Writes beside the file and renames, so that whoever reads it finds the old page or the new one.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    // A link stays a link, and what is no file, such as a device, is never replaced by one.
-    let file = match fs::canonicalize(file) {
-        Ok(there) if there.is_file() => there,
-        Ok(_) => return Err(io::Error::other("it is there and is no file")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => file.to_owned(),
-        Err(error) => return Err(error),
-    };
-    let name = file.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy();
-    let beside = file.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = File::create(&beside).and_then(|mut new| {
-        new.write_all(text.as_bytes())?;
-        new.sync_all()?;
-        fs::rename(&beside, &file)
-    });
-    if written.is_err() {
-        // The first error is the one to tell.
-        fs::remove_file(&beside).ok();
-    }
-    written
 }

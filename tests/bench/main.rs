@@ -46,6 +46,14 @@ async fn main() -> anyhow::Result<ExitCode> {
     if is_wanted("crawl") {
         crawls(&mut table, &all).await?;
     }
+    if is_wanted("weeks") {
+        weeks::compare(&mut table, &all).await?;
+    }
+    if is_wanted("complete") {
+        for places in [100_000, 200_000] {
+            complete::compare(&mut table, &all, places).await?;
+        }
+    }
     if is_wanted("reading") {
         reading::measure(&mut table, &all).await?;
     }
@@ -58,12 +66,7 @@ async fn crawls(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
     complete::planning(table, all)?;
     latency(table).await?;
     speed(table, all).await?;
-    memory(table, all).await?;
-    weeks::compare(table, all).await?;
-    for places in [100_000, 200_000] {
-        complete::compare(table, all, places).await?;
-    }
-    Ok(())
+    memory(table, all).await
 }
 
 /// How well a crawl uses the requests that it may have in flight, and what its pages cost.

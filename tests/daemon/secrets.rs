@@ -11,7 +11,7 @@ use crate::support::{KEY, Stage};
 const PASSWORD: &str = "canary-password-9f8e7d";
 
 /// Every command that ends by itself, with what it needs.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 14] = [
     &["check"],
     &["migrate"],
     &["check", "--coverage"],
@@ -19,6 +19,11 @@ const COMMANDS: [&[&str]; 9] = [
     &["crawl", "--format", "json"],
     &["runs"],
     &["runs", "--format", "json"],
+    &["runs", "1"],
+    &["changes", "--format", "json"],
+    &["export", "--format", "csv"],
+    &["purge", "--all", "--dry-run"],
+    &["health"],
     &["next"],
     &["report"],
 ];
