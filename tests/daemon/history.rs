@@ -1,6 +1,7 @@
 //! The run's row, its ledger, and the views that people read.
 
 use nix::sys::signal::Signal;
+use sqlx::postgres::PgListener;
 
 use crate::support::Stage;
 use crate::support::ledger::SUMS;
@@ -114,4 +115,17 @@ async fn every_table_view_type_function_and_column_says_what_it_is() {
         .await;
 
     assert_eq!(silent, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_end_of_a_run_is_told_to_whoever_listens() {
+    let stage = Stage::small().await;
+    let mut listener = PgListener::connect_with(stage.pool()).await.unwrap();
+    listener.listen("sanggwond_run").await.unwrap();
+
+    stage.crawl().await;
+
+    let told: serde_json::Value = serde_json::from_str(listener.recv().await.unwrap().payload()).unwrap();
+    assert_eq!((&told["crawl_run_id"], &told["status"]), (&1.into(), &"succeeded".into()));
+    assert_eq!((&told["places_new"], &told["places_closed"], &told["reason"]), (&26.into(), &0.into(), &().into()));
 }

@@ -16,6 +16,7 @@ mod documents;
 mod export;
 mod faults;
 mod floors;
+mod guard;
 mod held;
 mod history;
 mod ledger;
