@@ -4,6 +4,9 @@
 //! `config/default.toml`.
 
 mod environment;
+pub mod redaction;
+pub mod regular_file;
+mod secret_file;
 mod values;
 
 use std::net::SocketAddr;
@@ -13,25 +16,29 @@ use std::time::Duration;
 
 use config::builder::DefaultState;
 use config::{ConfigBuilder, ConfigError, File, FileFormat};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::domain::keyword::Keyword;
+use crate::domain::price::Price;
+use crate::domain::quota::Quotas;
 use crate::domain::run::Coverage;
 use crate::domain::schedule::Schedule;
 
 pub use environment::Environment;
-pub use values::duration;
 
 const DEFAULTS: &str = include_str!("../config/default.toml");
 
-/// What `--demo` changes in the defaults: the stand-in needs no politeness.
+/// Defaults that `--demo` changes: the stand-in needs no delay between pages.
 const DEMO: &str = "crawl.page_delay = '0s'";
 
-/// The file that is read where none is named.
+/// The configuration file that is read if none is named and this one exists.
 const USUAL_FILE: &str = "/etc/sanggwond/config.toml";
 
-/// Everything that can be set.
+/// Maximum size of a configuration file in KiB.
+const MOST_KIB: u64 = 1024;
+
+/// All settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -39,35 +46,38 @@ pub struct Config {
     pub schedule: Scheduling,
     /// What is crawled.
     pub crawl: Crawl,
-    /// How the API is asked.
+    /// How requests are sent to the API.
     pub kakao: Kakao,
     /// Where the places are stored.
     pub database: Database,
-    /// What is remembered of past runs.
+    /// How much of the run history is kept.
     pub history: History,
-    /// What is seen from outside.
+    /// The monitoring endpoints.
     pub observe: Observe,
     /// What is logged, and where.
     pub log: Log,
     /// How the program stops.
     pub shutdown: Shutdown,
+    /// Warnings about the files that the values come from; the caller logs them.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// The keys of `[schedule]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scheduling {
-    /// Whether runs start by themselves.
+    /// Whether the schedule starts runs.
     pub enabled: bool,
     cron: String,
     timezone: String,
-    /// How late a missed tick is caught up.
+    /// How late the run of a missed tick may still start.
     #[serde(deserialize_with = "values::duration")]
     pub catch_up_window: Duration,
-    /// How long an unfinished run is resumed.
+    /// How long an unfinished run may still be resumed, from its tick if it started on time, otherwise from its start.
     #[serde(deserialize_with = "values::duration")]
     pub resume_window: Duration,
-    /// How often the scheduler looks.
+    /// Interval at which the scheduler checks for due runs, besides the cron job.
     #[serde(deserialize_with = "values::duration_above_zero")]
     pub heartbeat: Duration,
 }
@@ -84,18 +94,19 @@ pub struct Crawl {
     /// The radius around a station, in metres.
     #[serde(deserialize_with = "values::radius_m")]
     pub radius_m: u32,
-    /// How the ground is covered.
+    /// How the area around the stations is searched.
     #[serde(deserialize_with = "values::coverage")]
     pub coverage: Coverage,
-    /// The pause between the pages of a cell.
+    /// Delay between the pages of a cell.
     #[serde(deserialize_with = "values::duration")]
     pub page_delay: Duration,
-    /// After how many misses in a row a place is given up.
+    /// Number of consecutive misses after which a keyword drops a place.
     pub close_after: NonZeroU32,
-    /// The share of misses up to which they are believed.
+    /// Maximum share of missing places, from 0 to 1. If it is exceeded, no place counts as missing.
     #[serde(deserialize_with = "values::share")]
     pub max_miss_share: f64,
-    /// How many places are asked for by name in a run before they are closed.
+    /// Maximum number of searches by name per run. One such search precedes each closing, to check whether the place
+    /// still exists.
     pub confirm_closings: u32,
 }
 
@@ -103,31 +114,36 @@ pub struct Crawl {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kakao {
-    /// Where the API is.
+    /// Base URL of the API.
     #[serde(deserialize_with = "values::base_url")]
     pub base_url: String,
     /// The REST API key.
     #[serde(default, deserialize_with = "values::api_key")]
     pub api_key: Option<SecretString>,
-    /// The most requests in flight.
+    /// Maximum number of requests in flight.
     #[serde(deserialize_with = "values::max_in_flight")]
     pub max_in_flight: NonZeroUsize,
     /// The time limit of one request.
     #[serde(deserialize_with = "values::duration_above_zero")]
     pub timeout: Duration,
-    /// How often a page is asked for.
+    /// Number of failures of one page after which its search fails.
     pub max_attempts: NonZeroU32,
-    /// The first wait after a failure.
-    #[serde(deserialize_with = "values::duration")]
+    /// Wait after the first failure; each further wait doubles.
+    #[serde(deserialize_with = "values::duration_above_zero")]
     pub backoff: Duration,
-    /// The most requests per second.
+    /// Maximum number of requests per second; `None`: no fixed limit.
     #[serde(default, deserialize_with = "values::rate")]
     pub requests_per_second: Option<f64>,
-    /// The requests granted per day.
+    /// Maximum number of requests per day in Seoul.
     pub daily_quota: NonZeroU32,
-    /// How long to go without a good answer.
+    /// Maximum number of requests per calendar month in Seoul.
+    pub monthly_quota: NonZeroU32,
+    /// The price of a request in won.
+    #[serde(deserialize_with = "values::price")]
+    pub price_won: Price,
+    /// How long a run waits without a good answer of the API before it is interrupted.
     #[serde(deserialize_with = "values::duration_above_zero")]
-    pub give_up_after: Duration,
+    pub interrupt_after: Duration,
 }
 
 /// The keys of `[database]`.
@@ -137,12 +153,15 @@ pub struct Database {
     /// The URL of the database.
     #[serde(default)]
     pub url: Option<SecretString>,
-    /// Whether a server of our own stands in for a missing URL.
+    /// The role that owns the tables, if it is not the role of the URL.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Whether a private server is used if no URL is set.
     pub private: bool,
-    /// Where that server keeps its data; always set after loading.
+    /// Folder of the private server's data; always set after loading.
     #[serde(default)]
     pub directory: PathBuf,
-    /// The folders in which its programs are looked for first, from `PATH`.
+    /// The folders of `PATH`, which are searched first for the private server's programs.
     #[serde(skip)]
     pub programs: Vec<PathBuf>,
 }
@@ -151,7 +170,7 @@ pub struct Database {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct History {
-    /// How many rows of `crawl_run` are kept.
+    /// Number of rows of `crawl_run` that are kept.
     #[serde(deserialize_with = "values::keep_runs")]
     pub keep_runs: NonZeroU32,
 }
@@ -160,7 +179,7 @@ pub struct History {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observe {
-    /// Where metrics and health are served.
+    /// Address of the metrics and health endpoints; `None`: they are not served.
     #[serde(default)]
     pub listen: Option<SocketAddr>,
 }
@@ -171,14 +190,14 @@ pub struct Observe {
 pub struct Log {
     /// Which messages are logged.
     pub filter: String,
-    /// How they look on stderr.
+    /// The format on stderr.
     pub format: LogFormat,
-    /// Where daily files go besides.
+    /// Folder of the daily log files; `None`: no files.
     #[serde(default)]
     pub directory: Option<PathBuf>,
 }
 
-/// How messages look on stderr.
+/// The format of messages on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -194,7 +213,7 @@ pub enum LogFormat {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shutdown {
-    /// How long the last requests and writes may take.
+    /// How long requests in flight and the last writes may take after a signal.
     #[serde(deserialize_with = "values::duration")]
     pub grace: Duration,
 }
@@ -202,7 +221,7 @@ pub struct Shutdown {
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file is missing or broken, a key unknown or a value impossible.
+    /// A file cannot be read or parsed, a key is unknown, or a value is invalid.
     #[error("{origin}: {reason}")]
     Invalid {
         /// Where the value came from.
@@ -210,7 +229,7 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// `schedule.cron` or `schedule.timezone` says nothing.
+    /// `schedule.cron` or `schedule.timezone` cannot be parsed.
     #[error("{origin}: schedule.cron or schedule.timezone: {error}")]
     Schedule {
         /// Where the value came from.
@@ -218,7 +237,25 @@ pub enum Error {
         /// What is wrong.
         error: crate::domain::schedule::Invalid,
     },
-    /// A file that should hold a secret cannot be read.
+    /// An environment variable of this program is invalid. The message does not repeat its value.
+    #[error("{name} {reason}")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The content of a secret file is not a usable secret.
+    #[error("{path}, which {variable} names, {reason}")]
+    Secret {
+        /// The variable that names it.
+        variable: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A secret file cannot be read.
     #[error("could not read {path}, which {variable} names")]
     SecretFile {
         /// The variable that names it.
@@ -232,20 +269,25 @@ pub enum Error {
 }
 
 impl Config {
-    /// Reads the defaults, then `file` (else the usual one if it exists), then the environment.
+    /// Reads the defaults, then `file` (by default /etc/sanggwond/config.toml, if it exists), then the environment.
     ///
     /// # Errors
-    /// When a file cannot be read, a key is unknown or a value impossible; the message names the key.
+    /// When a file cannot be read, a key is unknown or a value is invalid; the message names the key.
     pub fn load(file: Option<&Path>, is_demo: bool, environment: &Environment) -> Result<Self, Error> {
         let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if is_demo {
             builder = builder.add_source(File::from_str(DEMO, FileFormat::Toml));
         }
         let path = file.unwrap_or(Path::new(USUAL_FILE));
-        let in_file = File::from(path).format(FileFormat::Toml).required(file.is_some());
-        // Layer by layer, so that a refusal can name the one that is to blame.
-        builder = builder.add_source(in_file);
-        accept(&builder, &path.display().to_string())?;
+        let mut warnings = environment.warnings();
+        // Validate after each layer, so that an error names the layer that caused it.
+        if let Some(text) = read(path, file.is_some())? {
+            builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+            let accepted = accept(&builder, &path.display().to_string())?;
+            let has_secret = accepted.kakao.api_key.is_some() || accepted.database.url.is_some();
+            warnings.extend(secret_file::warning(path).filter(|_| has_secret));
+        }
+        environment.check()?;
         builder = builder.add_source(environment.secrets()?);
         accept(&builder, "the environment (DATABASE_URL or KAKAO_REST_API_KEY, or their files)")?;
         builder = builder.add_source(environment.overrides());
@@ -254,7 +296,41 @@ impl Config {
             config.database.directory = environment.state_directory();
         }
         config.database.programs = environment.program_folders();
+        config.register_secrets(environment);
+        config.warnings = warnings;
         Ok(config)
+    }
+}
+
+impl Config {
+    /// Registers all secrets for redaction.
+    fn register_secrets(&self, environment: &Environment) {
+        if let Some(key) = &self.kakao.api_key {
+            redaction::register(key.expose_secret());
+        }
+        if let Some(url) = &self.database.url {
+            redaction::register_url(url.expose_secret());
+        }
+        redaction::register_passwords(&self.kakao.base_url);
+        environment.register_secrets();
+    }
+}
+
+/// The text of a configuration file; `None` if it does not exist and is not required.
+fn read(path: &Path, is_required: bool) -> Result<Option<String>, Error> {
+    let invalid = |reason| Error::Invalid { origin: path.display().to_string(), reason };
+    let bytes = match regular_file::read(path, MOST_KIB) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_required => return Ok(None),
+        read => read.map_err(|error| invalid(format!("could not read the configuration file: {error}")))?,
+    };
+    // A byte order mark is not part of the text.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    match str::from_utf8(bytes) {
+        Ok(text) => Ok(Some(text.to_owned())),
+        Err(error) => {
+            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+            Err(invalid(format!("line {line} is not UTF-8; save the file in UTF-8")))
+        }
     }
 }
 
@@ -265,7 +341,7 @@ fn accept(builder: &ConfigBuilder<DefaultState>, origin: &str) -> Result<Config,
     Ok(config)
 }
 
-/// The words of an error without the line of the file that the parser repeats: a secret may be in it.
+/// The message of an error without the source lines that the parser quotes, which may contain a secret.
 fn without_source(error: &ConfigError) -> String {
     let words = error.to_string();
     let is_source =
@@ -273,11 +349,19 @@ fn without_source(error: &ConfigError) -> String {
     words.lines().filter(|line| !is_source(line)).collect::<Vec<_>>().join(", ")
 }
 
+impl Kakao {
+    /// The maximum numbers of requests.
+    #[must_use]
+    pub fn quotas(&self) -> Quotas {
+        Quotas { daily: self.daily_quota.get(), monthly: self.monthly_quota.get() }
+    }
+}
+
 impl Scheduling {
     /// The schedule that `cron` and `timezone` describe.
     ///
     /// # Errors
-    /// Only before [`Config::load`] has accepted them.
+    /// When they are invalid. [`Config::load`] has already refused such values.
     pub fn parse(&self) -> Result<Schedule, crate::domain::schedule::Invalid> {
         Schedule::parse(&self.cron, &self.timezone)
     }

@@ -1,206 +1,202 @@
-//! The crawl: cells are fetched, and what they bring is written.
+//! The crawl: fetches the pending cells of a run and writes their places.
 //!
-//! Fetching and writing are two futures joined by a bounded channel, so neither stands still for the other. The ledger in
-//! the database decides what is to do: a pass works on all pending cells, and passes follow until none is pending. The
-//! cells of a further pass are the pieces of those that were split, and those that failed once. Then it is looked back on
-//! what all of them prove: what is complete, and what was looked for and is not there.
+//! Fetching and writing are connected by a bounded channel, and the writer is a task of its own, so that neither waits for
+//! the other. The ledger in the database decides what to do. Its pending cells make a queue; the sub-rectangles of a divided
+//! cell enter the queue as soon as they are in the ledger. Cells that failed once are attempted again after all others.
+//! Finally the run is reviewed: which areas were covered completely, and which known places were missing.
 
 pub mod allowance;
+pub mod api;
 mod cell;
-mod confirm;
 pub mod cover;
-mod coverage;
-mod guard;
+mod divisions;
+mod early_end;
+mod fetch;
 pub mod known;
+mod memory;
 pub mod plan;
 pub mod progress;
-mod proven;
-pub mod regions;
+mod queue;
 pub mod review;
-mod writer;
+pub mod searches;
+pub mod writer;
 
-use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{Instrument as _, info};
 
-use crate::domain::cell::{Cell, Ending, Outcome};
-use crate::domain::geo::LatLng;
-use crate::domain::keyword::{Keyword, KeywordId};
-use crate::domain::station::{StationId, StationMap};
-use crate::kakao::{self, Allowance, Client};
-use crate::store::{self, Fence, Findings, Store};
+use crate::domain::cell::{Cell, CellArea};
+use crate::domain::station::StationMap;
+use crate::kakao;
+use crate::store::{self, Findings};
+use api::Api;
+use cell::Reader;
 use cover::Circles;
+use divisions::Divisions;
+use early_end::{EarlyEnd, Reason};
+use fetch::{Connections, Fetching};
 use known::Known;
-use progress::Progress;
-use regions::Regions;
-use review::Rules;
+use queue::{Forecast, Queue};
+use review::Review;
+use searches::Searches;
+use writer::{Inbox, Writer};
 
-/// Cells that may be open at a time, most of them in their page delay.
-const MAX_OPEN_CELLS: usize = 256;
-
-/// Outcomes that may wait for the writer.
+/// Maximum number of outcomes that wait for the writer.
 const MAX_WAITING_OUTCOMES: usize = 64;
 
-/// So many cells failing in a row mean that it is not the cells' fault.
-const HOPELESS_AFTER: u32 = 20;
+/// Number of known places per station from which the places of a new keyword can be estimated well enough. Until then, a first
+/// run reads the rectangles of one keyword after the other.
+const KNOWN_PER_STATION: usize = 40;
 
-/// What a crawl needs to know of the ground.
+/// What a run will do, as it was stored when the run was opened.
 #[derive(Debug)]
-pub struct Ground {
-    /// Where the stations of the cells are, retired ones included.
-    pub centers: BTreeMap<StationId, LatLng>,
-    /// What the keywords of the cells are.
-    pub keywords: BTreeMap<KeywordId, Keyword>,
-    /// The live stations, for the listings.
-    pub map: StationMap,
-    /// The stations in the scope of the run, and the ground around them.
-    pub covered: Vec<(StationId, LatLng)>,
-    /// That ground, for rectangles.
+pub struct Plan {
+    /// The stations and keywords that the cells refer to.
+    pub searches: Searches,
+    /// The stations in use, to list places.
+    pub stations: Arc<StationMap>,
+    /// The area within the radius of the stations in the scope of the run.
     pub circles: Circles,
-    /// Where places are known to be.
+    /// The positions of known places.
     pub known: Known,
-    /// The regions of the stations.
-    pub regions: Regions,
-    /// When a place that was not found is taken for gone.
-    pub rules: Rules,
-    /// The pause between the pages of a cell.
+    /// The pause between two pages of a cell.
     pub page_delay: Duration,
+    /// What the review compares the results with.
+    pub expected: review::Expected,
 }
 
-/// What a crawl works with.
+/// A crawl and what it uses.
 #[derive(Debug)]
-pub struct Crawl<'a, A> {
+pub struct Crawl {
     /// The API.
-    pub client: &'a Client,
-    /// The day's quota.
-    pub allowance: &'a A,
-    /// The database.
-    pub store: &'a Store,
-    /// The run that it works for.
-    pub fence: Fence,
-    /// The ground.
-    pub ground: &'a Ground,
-    /// What an onlooker sees.
-    pub progress: &'a Progress,
+    pub api: Api,
+    /// Writes the results.
+    pub writer: Writer,
+    /// What the run will do.
+    pub plan: Arc<Plan>,
 }
 
-/// How a crawl ended.
-#[derive(Clone, Debug)]
-pub enum End {
-    /// No cell is pending any more, and this is what all of them prove.
-    Finished(Box<Findings>),
-    /// The stop token fired.
-    Stopped,
-    /// The API ended it.
-    Cut(kakao::Error),
-    /// Nothing but failures, the last of which is given.
-    Hopeless(String),
+/// Why a crawl could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An error of the client that ends the run, such as a spent quota.
+    #[error("{0}")]
+    Api(kakao::Error),
+    /// Too many consecutive searches were rejected as invalid; the API's message for the last one.
+    #[error("the API rejected too many consecutive searches as invalid: {0}")]
+    Invalid(String),
+    /// The database failed, or another process has taken over the run.
+    #[error("the database failed")]
+    Store(#[from] store::Error),
 }
 
-impl<A: Allowance> Crawl<'_, A> {
-    /// Works on the run's pending cells until none is left or something ends it.
+impl Crawl {
+    /// Works on the pending cells of the run until none is left, and reviews the run; `None` if the stop token is cancelled.
     ///
     /// # Errors
-    /// When the database fails or the run is no longer ours.
-    pub async fn run(&self, stop: &CancellationToken) -> Result<End, store::Error> {
+    /// When an error ends the run.
+    pub async fn run(self, stop: CancellationToken) -> Result<Option<Findings>, Error> {
+        let (store, run) = (&self.writer.store, self.writer.fence.run);
+        self.recall().await?;
+        let divisions = Divisions::new(store.ledger(run).await?, &self.plan.circles, &self.plan.known);
+        let forecast = Forecast::new(store.pages_before(run).await?, &self.plan.known);
         loop {
-            let mut cells = self.store.pending_cells(self.fence.run).await?;
+            let mut cells = store.pending_cells(run).await?;
             if cells.is_empty() {
-                let findings = Box::pin(review::of(self, stop)).await?;
-                return Ok(findings.map_or(End::Stopped, |findings| End::Finished(Box::new(findings))));
+                let Plan { searches, expected, .. } = &*self.plan;
+                let review = Review { api: &self.api, writer: &self.writer, searches, expected };
+                return Ok(Box::pin(review.findings(&stop)).await?);
             }
             if stop.is_cancelled() {
-                return Ok(End::Stopped);
+                return Ok(None);
             }
-            // A second chance comes at the end, as long after the first as may be.
-            if cells.iter().any(|cell| cell.chances == 0) {
-                cells.retain(|cell| cell.chances == 0);
+            // Cells that failed once are attempted again after all others, because a temporary problem may have passed by then.
+            if cells.iter().any(|cell| cell.failures == 0) {
+                cells.retain(|cell| cell.failures == 0);
+                self.keep_first_keyword(&mut cells);
             } else {
                 let second = cells.len();
-                info!(run.id = %self.fence.run, cells = second, "{second} cells failed, each gets a second chance");
+                info!(cells = second, "{second} cells failed; each is attempted once more");
+                if store.done_cell(run).await?.is_none() {
+                    // No cell of the run is done, so the API itself may be broken.
+                    self.api.client.gate().suspect();
+                }
             }
-            let pass = Pass::new(stop);
-            self.pass(&pass, cells).await?;
-            if let Some(end) = pass.end.into_inner() {
-                return Ok(end);
+            match self.work(cells, &divisions, &forecast, &stop).await? {
+                None => {}
+                Some(Reason::Stopped) => return Ok(None),
+                Some(Reason::Failed(error)) => return Err(error),
             }
         }
     }
 
-    async fn pass(&self, pass: &Pass, cells: Vec<Cell>) -> Result<(), store::Error> {
-        let (outcomes, inbox) = mpsc::channel(MAX_WAITING_OUTCOMES);
-        let fetch = async move {
-            stream::iter(cells)
-                .take_until(pass.last_call.cancelled())
-                .for_each_concurrent(MAX_OPEN_CELLS, |cell| self.fetch(pass, cell, outcomes.clone()))
-                .await;
+    /// Where little is known, only the rectangles of one keyword are read: those of the next can be divided better afterwards.
+    fn keep_first_keyword(&self, cells: &mut Vec<Cell>) {
+        let rectangles = cells.iter().filter(|cell| matches!(cell.area, CellArea::Within(_)));
+        // Not the keyword of the first cell: sub-rectangles come after all cells that were planned.
+        let Some(first) = rectangles.map(|cell| cell.keyword).min() else { return };
+        if self.plan.known.count() < KNOWN_PER_STATION * self.plan.circles.count() {
+            cells.retain(|cell| cell.keyword == first);
+        }
+    }
+
+    /// Gives the client a known good search if it has none. A resumed run may have only failing cells left; then only the
+    /// search of a done cell can show whether the API works.
+    async fn recall(&self) -> Result<(), store::Error> {
+        if self.api.client.knows_good_search() {
+            return Ok(());
+        }
+        let done = self.writer.store.done_cell(self.writer.fence.run).await?;
+        if let Some(search) = done.and_then(|cell| self.plan.searches.of(cell)) {
+            self.api.client.trust(&search);
+        }
+        Ok(())
+    }
+
+    /// Fetches and writes cells, with the sub-rectangles into which they are divided. Returns why it ended early, if it did.
+    async fn work(
+        &self,
+        cells: Vec<Cell>,
+        divisions: &Divisions<'_>,
+        forecast: &Forecast<'_>,
+        stop: &CancellationToken,
+    ) -> Result<Option<Reason>, store::Error> {
+        let early_end = EarlyEnd::new(stop);
+        let Plan { searches, page_delay, .. } = &*self.plan;
+        let halt = early_end.halt.clone();
+        let reader = Reader { api: &self.api, searches, divisions, page_delay: *page_delay, halt };
+        let fetching = Fetching { reader, early_end: &early_end, progress: &self.writer.progress };
+        let (connections, inbox) = connect();
+        let mut queue = Queue::new(forecast);
+        queue.extend(cells);
+        // A task of its own, so that answers are read while a batch is prepared. Dropping the set ends the task.
+        let mut writing = JoinSet::new();
+        writing.spawn(self.writer.clone().write_all(inbox).in_current_span());
+        let written = async {
+            match writing.join_next().await {
+                Some(Ok(written)) => written,
+                Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                None => Ok(()),
+            }
+        };
+        let fetched = async {
+            fetching.all(queue, connections).await;
             Ok(())
         };
-        tokio::try_join!(fetch, writer::write_all(self, inbox)).map(drop)
-    }
-
-    async fn fetch(&self, pass: &Pass, cell: Cell, outcomes: mpsc::Sender<Outcome>) {
-        if pass.last_call.is_cancelled() {
-            return;
-        }
-        let (outcome, end) = cell::read(self, cell, &pass.halt).await;
-        self.progress.took(&outcome);
-        pass.observe(&outcome, end);
-        // A cell that was never asked for has nothing to tell. Nobody listens once a write has failed, and that failure
-        // ends the crawl.
-        if outcome.traffic.requests > 0 {
-            outcomes.send(outcome).await.ok();
-        }
+        tokio::try_join!(fetched, written)?;
+        Ok(early_end.into_reason())
     }
 }
 
-/// One pass over the pending cells, and what may end it early.
-struct Pass {
-    halt: CancellationToken,
-    /// No new cell is begun, but what was granted is still sent.
-    last_call: CancellationToken,
-    end: OnceCell<End>,
-    failed_in_a_row: RefCell<u32>,
-}
-
-impl Pass {
-    fn new(stop: &CancellationToken) -> Self {
-        let halt = stop.child_token();
-        Self { last_call: halt.child_token(), halt, end: OnceCell::new(), failed_in_a_row: RefCell::new(0) }
-    }
-
-    /// Looks whether going on makes sense. Second chances are not counted as failing in a row: they are bad cells by
-    /// selection, and prove nothing against the API.
-    fn observe(&self, outcome: &Outcome, error: Option<kakao::Error>) {
-        let mut failed_in_a_row = self.failed_in_a_row.borrow_mut();
-        match &outcome.ending {
-            Ending::Done { .. } | Ending::Split { .. } => *failed_in_a_row = 0,
-            Ending::Failed(why) => {
-                debug!(cell.no = outcome.cell.no.0, error = %why, "cell {} failed: {why}", outcome.cell.no.0);
-                *failed_in_a_row += u32::from(outcome.cell.chances == 0);
-                if *failed_in_a_row >= HOPELESS_AFTER {
-                    self.halt(End::Hopeless(why.clone()));
-                }
-            }
-            Ending::Stopped => match error {
-                Some(error @ kakao::Error::AllowanceSpent(_)) => {
-                    self.end.set(End::Cut(error)).ok();
-                    self.last_call.cancel();
-                }
-                Some(kakao::Error::Stopped) | None => self.halt(End::Stopped),
-                Some(error) => self.halt(End::Cut(error)),
-            },
-        }
-    }
-
-    fn halt(&self, end: End) {
-        // The first reason is the true one: the others follow from it.
-        self.end.set(end).ok();
-        self.halt.cancel();
-    }
+/// The channels between fetching and the writer.
+fn connect() -> (Connections, Inbox) {
+    let (sender, outcomes) = mpsc::channel(MAX_WAITING_OUTCOMES);
+    let (divided, receiver) = mpsc::channel(1);
+    let hurry = Arc::new(Notify::new());
+    let connections = Connections { outcomes: sender, divided: receiver, hurry: Arc::clone(&hurry) };
+    (connections, Inbox { outcomes, divided, hurry })
 }

@@ -1,11 +1,20 @@
-//! The words of the house as types, and the rules that hold between them.
+//! The domain types and their rules.
 //!
-//! Nothing here waits, reads a clock or talks to the outside: every rule is a function of its arguments.
+//! Everything here is a pure function of its arguments: no I/O, no waiting, no access to the clock.
 
 pub mod cell;
+pub mod churn;
+pub mod duration;
 pub mod geo;
+mod grid;
+pub mod inventory;
 pub mod keyword;
+pub mod pause;
 pub mod place;
+pub mod price;
+pub mod quota;
 pub mod run;
 pub mod schedule;
 pub mod station;
+pub mod text;
+pub mod words;

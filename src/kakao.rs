@@ -1,12 +1,13 @@
-//! The Kakao Local API: how it is asked, and what its answers mean.
+//! The client of the Kakao Local API.
 //!
-//! Every request passes the [`gate`], is classified by `wire` and repeated as `retry` says. What leaves this room are
-//! pages of places, or an [`Error`] that says whether a cell, or the whole run, has come to its end.
+//! Every request passes the [`gate`]. `wire` classifies its answer, and `retry` decides whether it is sent again. The
+//! result is a page of places, or an [`Error`] that fails the cell or ends the run.
 
+mod connections;
 pub mod gate;
 mod http;
+mod known_good;
 mod meters;
-pub mod quota;
 mod retry;
 mod wire;
 
@@ -16,19 +17,24 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, trace};
 
-use crate::config;
+use crate::config::{self, redaction};
 use crate::domain::cell::{Sort, Traffic};
 use crate::domain::geo::Area;
 use crate::domain::keyword::Keyword;
-use gate::{Gate, Priority};
+use crate::domain::quota::Spent;
+use connections::Connections;
+use gate::{Gate, Permit, Priority};
+use known_good::KnownGood;
 use retry::{Attempts, Next};
 use wire::Answer;
 
 pub use wire::Page;
 
-/// How long a connection may take.
+/// Time limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One page of one search.
@@ -36,13 +42,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Search<'a> {
     /// What is searched for.
     pub keyword: &'a Keyword,
-    /// Where.
+    /// The area.
     pub area: Area,
-    /// In which order.
+    /// The order of the results.
     pub sort: Sort,
-    /// The only category groups that may answer, separated by commas, instead of the keyword's own.
+    /// Category group codes, separated by commas, that replace the keyword's own as the filter.
     pub groups: Option<&'a str>,
-    /// Which page.
+    /// The number of the page.
     pub page: NonZeroU32,
 }
 
@@ -54,51 +60,55 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Why there is no page.
+/// Why a page could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The search is at fault, or failed too often: its cell fails.
+    /// The search failed too often: its cell fails.
     #[error("{0}")]
     Cell(String),
-    /// The stop token fired before an answer was there.
+    /// The API rejected the search as invalid: its cell fails.
+    #[error("{0}")]
+    Invalid(String),
+    /// The stop token was cancelled before an answer arrived.
     #[error("stopped")]
     Stopped,
-    /// The API does not take the key: no request can succeed.
+    /// The API rejected the key: no request can succeed.
     #[error("the API refuses the key: {0}")]
     KeyRefused(String),
-    /// The API answers no more requests until the next day in Seoul.
+    /// The API reports a spent quota, or answered nothing but 429 for ten minutes. The daily quota is reset at midnight in
+    /// Seoul.
     #[error("the quota is spent: {0}")]
     QuotaSpent(String),
-    /// No more requests are granted until the next day in Seoul; those that were may still be sent.
+    /// The day or the month has no requests left to reserve. Requests that are reserved already may still be sent.
     #[error("the quota is spent: {0}")]
-    AllowanceSpent(String),
-    /// No good answer for a long time.
+    AllowanceSpent(Spent),
+    /// No good answer for at least `kakao.interrupt_after`.
     #[error("no good answer for {}: {last}", humantime::format_duration(*.silence))]
     Away {
-        /// For how long.
+        /// The time since the last good answer.
         silence: Duration,
-        /// What the last answer was.
+        /// The last answer, in words.
         last: String,
     },
-    /// Whether a request may be sent could not be found out.
+    /// The database failed while requests were reserved.
     #[error("could not reserve requests: {0}")]
     Allowance(String),
 }
 
-/// What cannot be built.
+/// Why a client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The HTTP client refuses its settings; without certificates on the machine it does.
+    /// The HTTP client could not be created, usually because the machine has no certificate store.
     #[error(
         "could not prepare the HTTP client; it needs a certificate store (Debian: apt-get install ca-certificates)"
     )]
     Http(#[source] reqwest::Error),
-    /// The key does not fit a header.
+    /// The key contains characters that an HTTP header cannot hold.
     #[error("kakao.api_key does not fit an HTTP header")]
     Key,
 }
 
-/// Grants requests out of the day's quota.
+/// Grants requests from the quota.
 pub trait Allowance {
     /// Takes one request.
     ///
@@ -106,40 +116,42 @@ pub trait Allowance {
     /// [`Error::AllowanceSpent`] or [`Error::Allowance`].
     fn take(&self) -> impl Future<Output = Result<(), Error>>;
 
-    /// Gives one back that was not sent.
+    /// Returns a request that was taken and not sent.
     fn put_back(&self);
 }
 
-/// The API and the one way to it.
+/// The API client. All requests of the process go through one instance, because the pace and the pauses are shared.
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
     endpoint: String,
-    key: SecretString,
     timeout: Duration,
     max_attempts: NonZeroU32,
     backoff: Duration,
     gate: Gate,
+    connections: Connections,
+    known_good: KnownGood,
 }
 
 impl Client {
     /// Builds the client; no request is sent.
     ///
     /// # Errors
-    /// When the machine has no certificate store.
+    /// When the machine has no certificate store, or the key does not fit an HTTP header.
     pub fn new(settings: &config::Kakao, key: &SecretString) -> Result<Self, BuildError> {
-        // Fails where something else in the process has chosen a provider already, which is as good.
+        // Fails if a provider is installed already, which is just as good.
         rustls::crypto::ring::default_provider().install_default().ok();
         let mut authorization =
             HeaderValue::from_str(&format!("KakaoAK {}", key.expose_secret())).map_err(|_| BuildError::Key)?;
         authorization.set_sensitive(true);
+        // An answer of the API may repeat the key.
+        redaction::register(key.expose_secret());
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("sanggwond/", env!("CARGO_PKG_VERSION")))
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
             .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
             .timeout(settings.timeout)
             .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
             .pool_max_idle_per_host(settings.max_in_flight.get());
         if is_loopback(&settings.base_url) {
             builder = builder.no_proxy();
@@ -147,12 +159,25 @@ impl Client {
         Ok(Self {
             http: builder.build().map_err(BuildError::Http)?,
             endpoint: format!("{}/v2/local/search/keyword.json", settings.base_url),
-            key: key.clone(),
             timeout: settings.timeout,
             max_attempts: settings.max_attempts,
             backoff: settings.backoff,
             gate: Gate::new(settings),
+            connections: Connections::default(),
+            known_good: KnownGood::default(),
         })
+    }
+
+    /// Whether a search is stored that got a good answer before.
+    #[must_use]
+    pub fn knows_good_search(&self) -> bool {
+        self.known_good.get().is_some()
+    }
+
+    /// Stores a search that got a good answer before. It is repeated when the API is in doubt: a good answer shows that
+    /// the API works.
+    pub fn trust(&self, search: &Search<'_>) {
+        self.known_good.set(search);
     }
 
     /// The gate of all requests.
@@ -161,10 +186,10 @@ impl Client {
         &self.gate
     }
 
-    /// Gets one page, however many attempts that takes, and adds what it cost to `traffic`.
+    /// Gets one page, with retries, and adds the requests that were sent to `traffic`.
     ///
     /// # Errors
-    /// When the search has failed, or the run has come to its end.
+    /// When the search has failed, or for a reason that ends the run.
     pub async fn page<A: Allowance>(
         &self,
         search: &Search<'_>,
@@ -180,27 +205,62 @@ impl Client {
                 allowance.put_back();
                 return Err(Error::Stopped);
             };
-            let answer = self.ask(search).await;
-            traffic.requests += 1;
-            traffic.retries += u32::from(attempts.have_failed());
+            let Some(permit) = self.probe(permit, allowance, traffic).await? else { continue };
+            let permit = permit.for_page_that_failed(attempts.failed_at());
+            let sent_at = Instant::now();
+            let mut sent = 0;
+            let answer = self.ask(search, &mut sent).await;
+            let duration_ms = sent_at.elapsed().as_millis();
+            traffic.requests += sent;
+            settle(allowance, sent).await;
+            traffic.retries += u32::from(attempts.have_failed() && sent > 0);
             traffic.throttled += u32::from(matches!(answer, Answer::Throttled { .. }));
             let blame = permit.report(&answer)?;
             match attempts.next(answer, blame) {
-                Next::Page(page) => return Ok(page),
-                Next::Again => {}
-                Next::AgainAfter(wait) => tokio::select! {
-                    () = stop.cancelled() => return Err(Error::Stopped),
-                    () = tokio::time::sleep(wait) => {}
-                },
+                Next::Page(page) => {
+                    log_page(search, &page, duration_ms);
+                    self.known_good.set(search);
+                    return Ok(page);
+                }
+                Next::Again => log_retry(search, &attempts, None),
+                Next::AgainAfter(wait) => {
+                    log_retry(search, &attempts, Some(wait));
+                    tokio::select! {
+                        () = stop.cancelled() => return Err(Error::Stopped),
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
                 Next::Fail(error) => return Err(error),
             }
         }
     }
 
-    /// Gets one page with a single request, for who wants to know whether the API answers right now.
+    /// Sends a known good search if the permit requires one, and returns `None`; otherwise returns the permit unused.
+    ///
+    /// The answer shows whether the API works. It does not count as an attempt at the page that the permit was for.
+    async fn probe<'a, A: Allowance>(
+        &self,
+        permit: Permit<'a>,
+        allowance: &A,
+        traffic: &mut Traffic,
+    ) -> Result<Option<Permit<'a>>, Error> {
+        if !permit.asks_known_good() {
+            return Ok(Some(permit));
+        }
+        let Some(known_good) = self.known_good.get() else { return Ok(Some(permit)) };
+        let mut sent = 0;
+        let answer = self.ask(&known_good.search(), &mut sent).await;
+        traffic.requests += sent;
+        settle(allowance, sent).await;
+        traffic.throttled += u32::from(matches!(answer, Answer::Throttled { .. }));
+        permit.report(&answer)?;
+        Ok(None)
+    }
+
+    /// Gets one page without retries, to check whether the API answers right now.
     ///
     /// # Errors
-    /// When it does not.
+    /// When there is no good answer, no request is granted, or the stop token is cancelled.
     pub async fn once<A: Allowance>(
         &self,
         search: &Search<'_>,
@@ -212,7 +272,11 @@ impl Client {
             allowance.put_back();
             return Err(Error::Stopped);
         };
-        let answer = self.ask(search).await;
+        let mut sent = 0;
+        let answer = tokio::select! {
+            answer = self.ask(search, &mut sent) => answer,
+            () = stop.cancelled() => return Err(Error::Stopped),
+        };
         drop(permit);
         match Attempts::new(NonZeroU32::MIN, Duration::ZERO).next(answer, gate::Blame::Page) {
             Next::Page(page) => Ok(page),
@@ -222,7 +286,35 @@ impl Client {
     }
 }
 
-/// A client for this machine's own services: no key, no proxy.
+/// Corrects the allowance, from which one request was taken, by how often that request was sent.
+async fn settle<A: Allowance>(allowance: &A, sent: u32) {
+    if sent == 0 {
+        allowance.put_back();
+    }
+    for _ in 1..sent {
+        // These requests are sent already. If none are left, the next request is refused.
+        allowance.take().await.ok();
+    }
+}
+
+fn log_page(search: &Search<'_>, page: &Page, duration_ms: u128) {
+    let (keyword, total_count) = (search.keyword, page.meta.total_count);
+    trace!(
+        %keyword, page = search.page, documents = page.documents, total_count, duration_ms,
+        "page {} of {keyword}: {} of {total_count} documents", search.page, page.documents
+    );
+}
+
+fn log_retry(search: &Search<'_>, attempts: &Attempts, wait: Option<Duration>) {
+    let (keyword, page, why) = (search.keyword, search.page, attempts.last_failure());
+    let when = match wait {
+        Some(wait) => format!("in {}", humantime::format_duration(wait)),
+        None => "after the pause".to_owned(),
+    };
+    debug!(%keyword, page, "page {page} of {keyword} is requested again {when}: {why}");
+}
+
+/// An HTTP client for services on this machine, without a key and without a proxy.
 ///
 /// # Errors
 /// When the machine has no certificate store.

@@ -1,12 +1,7 @@
-//! Command line in, exit code out.
+//! The entry point of the program.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use sanggwond::commands::{self, Arguments};
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    // A usage error ends here with code 2 and the usage.
-    commands::run(Arguments::parse()).await
+fn main() -> ExitCode {
+    sanggwond::commands::run(std::env::args_os())
 }

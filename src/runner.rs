@@ -1,124 +1,144 @@
-//! One run, from the lock to its closed row, whatever happens in between.
+//! Executes one crawl run under the run lock: opens or resumes it, crawls, and records how it ended.
 
-mod closing;
 mod ending;
-mod ground;
+mod finish;
+mod load;
 mod meters;
+mod opening;
 mod pulse;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{Instrument, Span, error_span, field, info};
 
 use crate::clock;
+use crate::config::redaction::redacted;
 use crate::crawl::allowance::Reserve;
+use crate::crawl::api::Api;
 use crate::crawl::known::Known;
-use crate::crawl::plan::{self, Selection};
+use crate::crawl::plan;
 use crate::crawl::progress::Progress;
-use crate::crawl::review::Rules;
-use crate::crawl::{Crawl, End, Ground};
-use crate::domain::keyword::Keyword;
+use crate::crawl::review::rules::Rules;
+use crate::crawl::writer::Writer;
+use crate::crawl::{self, Crawl, Plan};
+use crate::domain::inventory::Inventory;
+use crate::domain::quota::{Quotas, day_of};
 use crate::domain::run::{Coverage, RunId, Scope, Trigger};
-use crate::domain::station::Station;
-use crate::kakao::{Client, quota};
+use crate::kakao::Client;
 use crate::observe::Vitals;
 use crate::shutdown::Grace;
-use crate::store::{self, Fence, NewRun, RunLock, Store};
-use crate::systemd;
+use crate::store::{self, Fence, Findings, RunLock, Store};
+use crate::{systemd, telemetry};
 use ending::Ending;
 use pulse::Pulse;
 
-pub use closing::Report;
+pub use finish::Report;
 pub use meters::Meters;
+pub use opening::{Preview, Retiring};
 
-/// How often a run shows that it is alive, besides its batches.
+/// Interval at which a run updates its heartbeat; every written batch updates it as well.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long giving back requests that were reserved and not sent may take.
-const GIVING_BACK: Duration = Duration::from_secs(10);
+/// Time limit for returning reserved but unsent requests to the daily quota.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What runs are made of.
+/// Everything that a run needs.
 #[derive(Debug)]
 pub struct Runner {
     /// The database.
     pub store: Store,
     /// The API.
-    pub client: Client,
-    /// The stations of the station file.
-    pub stations: Vec<Station>,
-    /// What an onlooker sees.
+    pub client: Arc<Client>,
+    /// The stations of the station file, and the configured keywords and radius.
+    pub inventory: Inventory,
+    /// The counters of the current run.
     pub progress: Progress,
-    /// What is seen of the runs from outside.
+    /// The Prometheus metrics of the runs.
     pub meters: Meters,
-    /// The signs of life of the process.
+    /// Liveness and readiness of the process.
     pub vitals: Vitals,
-    /// How runs go about it.
+    /// Settings that apply to every run.
     pub settings: Settings,
 }
 
-/// How runs go about it.
+/// Settings that apply to every run.
 #[derive(Debug)]
 pub struct Settings {
-    /// What is searched for.
-    pub keywords: Vec<Keyword>,
-    /// The radius around a station, in metres.
-    pub radius_m: u32,
-    /// How the ground is covered.
+    /// Whether the retirement of many stations or keywords was confirmed.
+    pub retiring: Retiring,
+    /// How the area around the stations is searched.
     pub coverage: Coverage,
-    /// The requests granted per day.
-    pub daily_quota: u32,
-    /// When a place that was not found is taken for gone.
+    /// The maximum numbers of requests.
+    pub quotas: Quotas,
+    /// When a place that was not found is considered closed.
     pub rules: Rules,
-    /// How long the last requests and writes may take after the stop token.
+    /// Time limit for the last requests and writes after the stop token was cancelled.
     pub grace: Duration,
-    /// Where this is.
+    /// The host name of this machine.
     pub host: String,
-    /// All of it for the run's row, without secrets.
+    /// The pause between two pages of a cell.
+    pub page_delay: Duration,
+    /// The other settings to store in the run's row, without secrets.
     pub recorded: serde_json::Value,
 }
 
-/// What is to be run.
+/// Which run to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Assignment {
     /// A new run.
-    Open {
-        /// What makes it start.
-        trigger: Trigger,
-        /// The tick that it serves.
-        scheduled_for: Option<DateTime<Utc>>,
-        /// What it is limited to.
-        scope: Scope,
-    },
-    /// An unfinished one.
+    Open(Request),
+    /// An unfinished run.
     Resume(RunId),
 }
 
-/// Why there is no run, or no word of its end.
+/// The parameters of a new run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Why it starts.
+    pub trigger: Trigger,
+    /// The tick that it is for.
+    pub scheduled_for: Option<DateTime<Utc>>,
+    /// The stations and keywords that it is limited to.
+    pub scope: Scope,
+    /// The outage that delayed it: from when to when, and why.
+    pub late_because: Option<String>,
+}
+
+/// A run that is open.
+struct Opened {
+    fence: Fence,
+    /// The positions of the known places, if planning has already read them.
+    known: Option<Known>,
+}
+
+/// Why a run was not executed, or its end was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is nothing to do.
+    /// The plan has no cells.
     #[error("could not plan the run")]
     Plan(#[from] plan::Error),
-    /// The database failed before the run was open or after it was closed.
-    #[error("could not open or close the run")]
+    /// The database failed while the run was opened or its end was recorded.
+    #[error("could not open the run or record its end")]
     Store(#[from] store::Error),
-    /// The stop token fired before the run was open.
-    #[error("stopped before the run was open")]
+    /// The stop token was cancelled before the run was open.
+    #[error("stopped before the run was opened")]
     Stopped,
     /// A bug.
-    #[error("a bug, before the run was open: {0}")]
+    #[error("a bug, before the run was opened: {0}")]
     Panicked(String),
 }
 
 impl Runner {
-    /// Runs an assignment under the lock. Whatever ends the work, the row is closed with the reason, unless the database
-    /// is gone for good or somebody else has taken the run over.
+    /// Executes a run under the lock. However the work ends, the final status and the reason are written to the run's row,
+    /// unless the database stays unreachable or another process has taken over the run.
     ///
     /// # Errors
     /// When the run could not be opened, or its end could not be recorded.
@@ -128,140 +148,135 @@ impl Runner {
         assignment: &Assignment,
         stop: &CancellationToken,
     ) -> Result<Report, Error> {
+        // The span adds the run's number to each of its log lines, as soon as the number is known.
+        let span = error_span!(target: telemetry::RUN, "run", run.id = field::Empty);
+        Box::pin(self.run_in_span(lock, assignment, stop)).instrument(span).await
+    }
+
+    async fn run_in_span(
+        &self,
+        lock: &mut RunLock,
+        assignment: &Assignment,
+        stop: &CancellationToken,
+    ) -> Result<Report, Error> {
         let _activity = self.meters.activity();
         let started = Instant::now();
         let before = self.client.gate().usage();
-        let mut known = None;
-        let fence = tokio::select! {
+        let Opened { fence, known } = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Error::Stopped),
-            claimed = guarded(self.claim(assignment, &mut known)) => claimed.map_err(Error::Panicked)??,
-            // Opening takes a while where much is listed anew, and the lock must be kept meanwhile.
-            lost = lock.keep(systemd::alive) => return Err(lost.into()),
+            opened = guarded(self.open_or_resume(assignment)) => opened.map_err(Error::Panicked)??,
+            // Opening a run may recompute many listings, which takes time. The lock must be kept alive meanwhile.
+            lost = lock.keep(|| self.alive()) => return Err(lost.into()),
         };
-        // From here on there is a row to close.
+        // From here on the run has a row, so its end must be recorded.
         let grace = Grace::new(stop, self.settings.grace);
-        let ground = tokio::select! {
+        let plan = tokio::select! {
             biased;
-            () = stop.cancelled() => Err(Ending::Crawled(End::Stopped)),
-            ground = guarded(self.ground(fence.run, known)) => ground.unwrap_or_else(|bug| Err(Ending::Panicked(bug))),
-            error = lock.keep(systemd::alive) => Err(Ending::LockLost(error)),
+            () = stop.cancelled() => Err(Ending::Stopped),
+            plan = guarded(self.plan(fence.run, known)) => plan.unwrap_or_else(|bug| Err(Ending::Panicked(bug))),
+            error = lock.keep(|| self.alive()) => Err(Ending::LockLost(error)),
         };
-        let ending = match ground {
-            Ok(ground) => self.work(lock, fence, &ground, &grace).await,
+        let ending = match plan {
+            Ok(plan) => self.work(lock, fence, Arc::new(plan), &grace).await,
             Err(ending) => ending,
         };
         let concluded = self.conclude(lock, fence, &ending, &grace).await;
         self.progress.end();
-        let (closing, counts) = concluded?;
+        let (end, counts) = concluded?;
         let in_requests = self.client.gate().usage().in_requests.saturating_sub(before.in_requests);
-        let report = Report { run: fence.run, closing, counts, elapsed: started.elapsed(), in_requests };
-        report.log();
+        let report = Report { run: fence.run, end, counts, elapsed: started.elapsed(), in_requests };
+        report.log(ending.is_wanted());
         self.meters.observe(&report);
         Ok(report)
     }
 
-    /// Opens or resumes a run; what is known of the ground stays in `known`, if it had to be looked up.
-    async fn claim(&self, assignment: &Assignment, known: &mut Option<Known>) -> Result<Fence, Error> {
-        let now = clock::now();
-        let settings = &self.settings;
-        let (trigger, scheduled_for, scope) = match assignment {
-            Assignment::Resume(run) => {
-                let fence = self.store.resume_run(*run, &settings.host, now).await?;
-                info!(run.id = %run, run.resumed = fence.resumed_count, "run {run} goes on where it was interrupted");
-                return Ok(fence);
-            }
-            Assignment::Open { trigger, scheduled_for, scope } => (*trigger, *scheduled_for, scope),
+    async fn open_or_resume(&self, assignment: &Assignment) -> Result<Opened, Error> {
+        let run = match assignment {
+            Assignment::Open(request) => return self.open(request).await,
+            Assignment::Resume(run) => *run,
         };
-        if settings.coverage == Coverage::Complete {
-            *known = Some(Known::new(self.store.known_positions().await?));
-        }
-        let opening = self.store.open_run(&self.stations, &settings.keywords, settings.radius_m, now).await?;
-        let selection = Selection::new(&opening.stations, &opening.keywords, scope)?;
-        let cells = match known {
-            Some(known) => selection.in_rectangles(settings.radius_m, known),
-            None => selection.around_stations(),
-        };
-        let new = NewRun {
-            trigger,
-            scheduled_for,
-            coverage: settings.coverage,
-            scope: (!scope.is_everything()).then(|| scope.clone()),
-            radius_m: settings.radius_m,
-            settings: settings.recorded.clone(),
-            host: settings.host.clone(),
-        };
-        let fence = opening.insert(&new, &cells, now).await?;
-        info!(run.id = %fence.run, run.trigger = %trigger, cells = cells.len(), "run {} started: {} cells", fence.run, cells.len());
-        Ok(fence)
+        let fence = self.store.resume_run(run, &self.settings.host, clock::now()).await?;
+        Span::current().record("run.id", run.0);
+        info!(run.resumed = fence.resumed_count, "run {run} resumed");
+        Ok(Opened { fence, known: None })
     }
 
-    async fn work(&self, lock: &mut RunLock, fence: Fence, ground: &Ground, grace: &Grace<'_>) -> Ending {
-        let allowance = Reserve::new(&self.store, self.settings.daily_quota);
-        let crawl = Crawl {
-            client: &self.client,
-            allowance: &allowance,
-            store: &self.store,
+    async fn work(&self, lock: &mut RunLock, fence: Fence, plan: Arc<Plan>, grace: &Grace<'_>) -> Ending {
+        let allowance = Arc::new(Reserve::new(self.store.clone(), self.settings.quotas));
+        let writer = Writer {
+            store: self.store.clone(),
             fence,
-            ground,
-            progress: &self.progress,
+            stations: Arc::clone(&plan.stations),
+            progress: self.progress.clone(),
         };
+        let api = Api { client: Arc::clone(&self.client), allowance: Arc::clone(&allowance) };
+        let crawl = Crawl { api, writer, plan };
         self.client.gate().begin();
         let seen = || (self.progress.snapshot(), self.client.gate().usage());
         let pulse = Pulse::new(seen());
         let kept = || {
             if pulse.beats(seen()) {
-                systemd::alive();
+                self.alive();
             }
         };
+        // A task runs on the thread that receives the answers. The future of this function does not.
+        let mut crawling = JoinSet::new();
+        crawling.spawn(crawl.run(grace.stop().clone()).in_current_span());
         let ending = tokio::select! {
-            ending = ending_of(crawl.run(grace.stop())) => ending,
+            ending = ending_of(&mut crawling) => ending,
             error = lock.keep(kept) => Ending::LockLost(error),
-            error = self.show_life(fence) => Ending::Store(error),
+            error = self.show_life(fence) => error.into(),
             () = grace.over() => Ending::GraceOver,
         };
+        crawling.shutdown().await;
         tokio::select! {
             () = allowance.close() => {}
-            () = tokio::time::sleep(GIVING_BACK) => {}
+            () = tokio::time::sleep(RETURN_TIMEOUT) => {}
             () = grace.over() => {}
         }
         ending
     }
 
-    /// Takes over what the database says for whoever watches from outside.
+    /// Updates the metrics that are read from the database: the last runs, the remaining quota and the next tick.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn show(&self, next_tick: Option<DateTime<Utc>>) -> Result<(), store::Error> {
-        let today = quota::day_of(clock::now());
-        let left = self.settings.daily_quota.saturating_sub(self.store.requests_of(today).await?);
+        let left = self.settings.quotas.left(self.store.usage(day_of(clock::now())).await?);
         self.meters.show(&self.store.last_runs().await?, left, next_tick);
         Ok(())
+    }
+
+    /// Reports progress to the systemd watchdog and to `/livez`.
+    pub fn alive(&self) {
+        self.vitals.beat();
+        systemd::alive();
     }
 
     async fn show_life(&self, fence: Fence) -> store::Error {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
-            if let Err(error) = self.store.beat_run(fence, clock::now()).await {
+            if let Err(error) = self.store.beat_run(fence, self.client.gate().pause().as_ref(), clock::now()).await {
                 return error;
             }
-            self.vitals.beat();
         }
     }
 }
 
-/// How a crawl ended, be it by a panic.
-async fn ending_of(crawl: impl Future<Output = Result<End, store::Error>>) -> Ending {
-    match guarded(crawl).await {
-        Ok(Ok(end)) => Ending::Crawled(end),
-        Ok(Err(error)) => Ending::Store(error),
-        Err(bug) => Ending::Panicked(bug),
+/// How a crawl ended; a panic is one of the endings.
+async fn ending_of(crawling: &mut JoinSet<Result<Option<Findings>, crawl::Error>>) -> Ending {
+    match crawling.join_next().await {
+        Some(Ok(Ok(Some(findings)))) => Ending::Finished(Box::new(findings)),
+        Some(Ok(Ok(None))) | None => Ending::Stopped,
+        Some(Ok(Err(error))) => Ending::Failed(error),
+        Some(Err(error)) => Ending::Panicked(redacted(&panic_message(error.into_panic().as_ref()))),
     }
 }
 
-/// Does some work; a panic in it is an error with its message.
+/// Does some work and turns a panic into an error with the panic's message, redacted because it may quote external input.
 async fn guarded<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    AssertUnwindSafe(Box::pin(work)).catch_unwind().await.map_err(|panic| panic_message(panic.as_ref()))
+    AssertUnwindSafe(Box::pin(work)).catch_unwind().await.map_err(|panic| redacted(&panic_message(panic.as_ref())))
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
@@ -275,8 +290,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_ending_with_its_message() {
-        let ending = ending_of(async { panic!("index out of bounds") }).await;
+        let ending = async |crawl: fn() -> Result<Option<Findings>, crawl::Error>| {
+            let mut crawling = JoinSet::new();
+            crawling.spawn(async move { crawl() });
+            ending_of(&mut crawling).await
+        };
 
-        assert!(matches!(ending, Ending::Panicked(message) if message == "index out of bounds"));
+        let first = ending(|| panic!("index out of bounds")).await;
+
+        assert!(matches!(first, Ending::Panicked(message) if message == "index out of bounds"));
+        crate::config::redaction::register("panic-canary");
+        let second = ending(|| panic!("byte index 3 is inside of `panic-canary`")).await;
+        assert!(matches!(second, Ending::Panicked(message) if message == "byte index 3 is inside of `…`"));
     }
 }

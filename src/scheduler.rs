@@ -1,10 +1,15 @@
-//! The daemon's loop: look what is due, and see to it.
+//! The daemon's loop: decides what is due, and does it.
 //!
-//! The cron job only wakes the loop early; a heartbeat asks [`decide()`] as well. So a missed tick, a clock that was set, a
-//! crashed process and a second daemon are all the same case: what the history does not show is still to be done.
+//! The loop runs at every heartbeat; the cron job only wakes it at the exact second of a tick. Each time, [`decide()`] compares
+//! the schedule with the run history. A missed tick, a changed clock, a crashed process and a second daemon therefore need no
+//! special handling: whatever the history does not contain is still due.
 
 pub mod decide;
+pub mod forecast;
+pub mod lock_wait;
 mod ticks;
+mod trouble;
+pub mod waiting;
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
@@ -16,44 +21,54 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock;
-use crate::domain::run::{RunRecord, Scope, Status};
+use crate::domain::run::{Outage, RunRecord, Scope, Status};
 use crate::domain::schedule::Schedule;
-use crate::runner::{self, Assignment, Runner};
+use crate::runner::{self, Assignment, Request, Runner};
 use crate::store::{self, DaemonId, RunLock};
 use crate::systemd;
+use crate::telemetry::chain;
 use decide::{Decision, Windows, ahead_of_time, decide, retry_at_start};
+use lock_wait::LockWait;
+use trouble::Trouble;
+use waiting::Waiting;
 
-/// How often a daemon stamps its row.
+/// Interval at which a daemon updates its row.
 const STAMP: Duration = Duration::from_secs(30);
 
-/// How long a daemon that stops waits for its row to be removed.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// Time limit for removing the daemon's row when it stops.
+const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// When runs are due, and who runs them.
+/// Starts runs when they are due.
 #[derive(Debug)]
 pub struct Scheduler {
-    /// Who runs them.
+    /// Executes the runs.
     pub runner: Runner,
-    /// When they are due.
+    /// When runs are due.
     pub schedule: Schedule,
-    /// The settings of the decision.
+    /// The time windows for catching up and resuming.
     pub windows: Windows,
-    /// How often it is looked.
+    /// How often the loop checks what is due.
     pub heartbeat: Duration,
-    /// How many rows the history keeps.
+    /// How many runs the history keeps.
     pub keep_runs: NonZeroU32,
+    /// What the daemon is waiting for.
+    pub waiting: Waiting,
+    /// How long the daemon has been waiting for the run lock.
+    pub lock_wait: LockWait,
+    /// The outage of the database during the start, if there was one.
+    pub outage: Option<Outage>,
 }
 
-/// The cron library refuses the schedule.
+/// The cron library rejected the schedule.
 #[derive(Debug, thiserror::Error)]
 #[error("could not set up the cron job")]
 pub struct Error(#[from] tokio_cron_scheduler::JobSchedulerError);
 
 impl Scheduler {
-    /// Runs what is due until the stop token fires.
+    /// Runs what is due until the stop token is cancelled.
     ///
     /// # Errors
-    /// When it cannot be set up; what goes wrong later is logged and tried again at the next heartbeat.
+    /// When the cron job cannot be set up. Later errors are logged, and the work is retried at the next heartbeat.
     pub async fn run(&self, stop: &CancellationToken) -> Result<(), Error> {
         let (wake, mut woken) = mpsc::channel(1);
         let mut cron = ticks::start(&self.schedule, wake, stop).await?;
@@ -66,9 +81,9 @@ impl Scheduler {
             warn!(error = &error as &dyn std::error::Error, "the cron job did not stop");
         }
         if let Some(daemon) = daemon.get() {
-            let leaving = tokio::time::timeout(FAREWELL, self.runner.store.deregister_daemon(daemon)).await;
-            if let Err(error) = leaving.unwrap_or(Err(store::Error::Silent(FAREWELL))) {
-                warn!(error = &error as &dyn std::error::Error, "the daemon's row stays behind");
+            let leaving = tokio::time::timeout(DEREGISTER_TIMEOUT, self.runner.store.deregister_daemon(daemon)).await;
+            if let Err(error) = leaving.unwrap_or(Err(store::Error::Silent(DEREGISTER_TIMEOUT))) {
+                warn!(error = &error as &dyn std::error::Error, "could not delete the daemon's row");
             }
         }
         Ok(())
@@ -77,7 +92,7 @@ impl Scheduler {
     async fn watch(&self, woken: &mut mpsc::Receiver<()>, stop: &CancellationToken) {
         let mut heartbeat = tokio::time::interval(self.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_reachable = true;
+        let mut trouble = Trouble::after(self.outage.clone());
         let mut is_start = true;
         loop {
             tokio::select! {
@@ -85,36 +100,34 @@ impl Scheduler {
                 () = stop.cancelled() => return,
                 Some(()) = woken.recv() => {}
                 _ = heartbeat.tick() => {}
-                () = systemd::until_hungry() => {
-                    systemd::alive();
+                () = systemd::until_watchdog_is_due() => {
+                    self.runner.alive();
                     continue;
                 }
             }
-            self.runner.vitals.beat();
-            let seen_to = self.see_to_what_is_due(is_start, stop).await;
-            is_start &= seen_to.is_err();
-            if seen_to.is_err() {
-                self.runner.vitals.set_ready(false);
-            }
-            match seen_to {
-                Ok(()) if !is_reachable => {
-                    is_reachable = true;
-                    info!("the database answers again");
+            let done = self.do_what_is_due(is_start, trouble.outage(), stop).await;
+            is_start &= done.is_err();
+            match done {
+                Ok(()) => trouble.pass(),
+                Err(error) => {
+                    self.runner.vitals.set_ready(false);
+                    let reason = chain(&self.runner.store.explain(error).await);
+                    self.waiting.set(Some(format!("waiting for the database: {reason}")));
+                    trouble.add(reason);
                 }
-                // One line for a whole outage.
-                Err(error) if is_reachable => {
-                    is_reachable = false;
-                    warn!(error = &error as &dyn std::error::Error, "could not look what is due; trying on");
-                }
-                Ok(()) | Err(_) => {}
             }
         }
     }
 
     /// Decides and acts until there is nothing to do, or another process holds the lock.
-    async fn see_to_what_is_due(&self, mut is_start: bool, stop: &CancellationToken) -> Result<(), store::Error> {
+    async fn do_what_is_due(
+        &self,
+        mut is_start: bool,
+        outage: Option<&Outage>,
+        stop: &CancellationToken,
+    ) -> Result<(), store::Error> {
         loop {
-            systemd::alive();
+            self.runner.alive();
             let claimed = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -122,38 +135,64 @@ impl Scheduler {
             };
             let Some((decision, mut lock)) = claimed else { return Ok(()) };
             is_start = false;
-            let acted = self.act(decision, &mut lock, stop).await;
+            let acted = self.act(decision, outage, &mut lock, stop).await;
             lock.release().await;
             acted?;
         }
     }
 
-    /// What is to be done, and the lock to do it under; `None` where nothing is, or another process holds the lock.
+    /// The next decision, with the run lock; `None` if nothing is due or another process holds the lock.
     async fn claim(&self, is_start: bool) -> Result<Option<(Decision, RunLock)>, store::Error> {
+        self.runner.store.verify().await?;
         let history = self.runner.store.run_records().await?;
         self.runner.vitals.set_ready(true);
-        // A run of any kind that says it is running may be dead: only its lock tells.
-        let says_running = history.iter().any(|run| run.status == Status::Running);
-        if !says_running && self.decide(&history, is_start).await? == Decision::Wait {
+        // The process of a run with status `running` may be dead. Only the lock shows that.
+        let has_running = history.iter().any(|run| run.status == Status::Running);
+        if !has_running && self.decide(&history, is_start).await? == Decision::Wait {
             debug!("nothing is due");
+            self.end_lock_wait();
+            self.waiting.set(waiting::for_a_run(&history, clock::now()));
             return Ok(None);
         }
-        let Some(lock) = self.runner.store.try_lock().await? else { return Ok(None) };
-        // Under the lock nobody else works: what still says so is dead, and history stands still.
-        self.runner.store.bury_dead_runs(clock::now()).await?;
+        let Some(lock) = self.runner.store.try_lock().await? else {
+            self.wait_for_lock().await?;
+            return Ok(None);
+        };
+        self.end_lock_wait();
+        self.waiting.set(None);
+        // While we hold the lock no other process works on a run, so a run that is still `running` is dead, and the history
+        // does not change.
+        self.runner.store.interrupt_crashed_runs(clock::now()).await?;
         let decision = self.decide(&self.runner.store.run_records().await?, is_start).await?;
         if decision == Decision::Wait {
             lock.release().await;
+            self.waiting.set(waiting::for_a_run(&history, clock::now()));
             return Ok(None);
         }
         Ok(Some((decision, lock)))
+    }
+
+    async fn wait_for_lock(&self) -> Result<(), store::Error> {
+        let other = "waiting for another process, which holds the run lock of this database";
+        if self.waiting.set(Some(other.to_owned())) {
+            info!("{other}");
+        }
+        let holder = self.runner.store.lock_holder().await?;
+        let waited = self.lock_wait.go_on(holder.as_ref());
+        self.runner.meters.show_lock_wait(waited, holder.as_ref());
+        Ok(())
+    }
+
+    fn end_lock_wait(&self) {
+        self.lock_wait.end();
+        self.runner.meters.show_lock_wait(Duration::ZERO, None);
     }
 
     async fn decide(&self, history: &[RunRecord], is_start: bool) -> Result<Decision, store::Error> {
         let now = clock::now();
         let mut early = ahead_of_time(now, history, self.windows);
         if early.is_some() {
-            // Before history is corrected, another clock is heard: it may be ours that is wrong.
+            // Before correcting the history, compare with the clock of the database: the local clock may be wrong.
             early = ahead_of_time(now.max(self.runner.store.clock().await?), history, self.windows);
         }
         let retried = if is_start { retry_at_start(now, history, self.windows) } else { None };
@@ -164,46 +203,55 @@ impl Scheduler {
         })
     }
 
-    async fn act(&self, decision: Decision, lock: &mut RunLock, stop: &CancellationToken) -> Result<(), store::Error> {
+    async fn act(
+        &self,
+        decision: Decision,
+        outage: Option<&Outage>,
+        lock: &mut RunLock,
+        stop: &CancellationToken,
+    ) -> Result<(), store::Error> {
         let store = &self.runner.store;
         let assignment = match decision {
             Decision::Wait => return Ok(()),
             Decision::Skip { tick, reason } => {
-                info!(%tick, "tick {tick} is skipped: {reason}");
+                info!(%tick, "skipped the tick {tick}: {reason}");
                 return store.skip_tick(tick, &reason, &self.runner.settings.host, clock::now()).await;
             }
-            Decision::GiveUp(run, reason) => {
-                warn!(run.id = %run, "run {run} is given up: {reason}");
-                return store.give_up_run(run, &reason, clock::now()).await;
+            Decision::Abandon(run, reason) => {
+                warn!(run.id = run.0, "abandoned run {run}: {reason}");
+                return store.abandon_run(run, &reason, clock::now()).await;
+            }
+            Decision::Tie { run, tick } => {
+                info!(run.id = %run, %tick, "manual run {run} counts for the tick {tick}");
+                return store.tie_run(run, tick).await;
             }
             Decision::Untie(run) => {
-                warn!(run.id = %run, "run {run} loses its tick, which is judged anew: the clock was ahead");
+                warn!(
+                    run.id = run.0,
+                    "removed the tick from run {run}, because the clock was ahead when it was recorded; the tick is decided again"
+                );
                 return store.untie_run(run).await;
             }
             Decision::Resume(run) => Assignment::Resume(run),
             Decision::Start { tick, trigger } => {
-                Assignment::Open { trigger, scheduled_for: Some(tick), scope: Scope::default() }
+                let late_because = outage.map(|outage| outage.until(clock::now()));
+                Assignment::Open(Request { trigger, scheduled_for: Some(tick), scope: Scope::default(), late_because })
             }
         };
         match self.runner.run(lock, &assignment, stop).await {
-            Ok(report) => {
-                if matches!(report.closing.status, Status::Failed | Status::Partial) {
-                    warn!(run.id = %report.run, "look at run {} with `sanggwond runs`", report.run);
-                }
-                store.forget_old_runs(self.keep_runs).await
-            }
+            Ok(_) => store::timed("deleting old runs", store.forget_old_runs(self.keep_runs)).await,
             Err(runner::Error::Store(error)) => Err(error),
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "no run");
+                warn!(error = &error as &dyn std::error::Error, "no run was started");
                 Ok(())
             }
         }
     }
 
-    /// Shows that this daemon is alive.
+    /// Updates the daemon's row regularly, to show that it is alive.
     async fn stamp(&self, daemon: &Cell<Option<DaemonId>>) {
         loop {
-            // Where the database is away, the watch says so.
+            // Errors are ignored here: `watch` logs that the database is unreachable.
             daemon.set(self.stamp_once(daemon.get()).await.unwrap_or(daemon.get()));
             tokio::time::sleep(STAMP).await;
         }
@@ -221,7 +269,7 @@ impl Scheduler {
         if is_stamped {
             return Ok(daemon);
         }
-        // It is new, or somebody took it for dead after a suspension.
+        // The daemon is new, or another one deleted its row because it was not updated while the machine was suspended.
         let daemon = store.register_daemon(&self.runner.settings.host, now).await?;
         store.beat(daemon, next, now).await?;
         Ok(Some(daemon))

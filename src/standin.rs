@@ -1,20 +1,23 @@
-//! A stand-in of the Kakao Local API for tests, benchmarks and the demo.
+//! A simulated Kakao Local API ("stand-in") for tests, benchmarks and the demo.
 //!
-//! It keeps the rules of the real one (page size, listing limit, throttling, the shapes of answers and errors) over a
-//! [`World`] that is built by hand or generated around real stations, and it can fail in all the ways in which the
-//! real one was seen to fail. [`Standin`] is the handle: [`Standin::bind`] takes a port, [`Listening::serve`] answers,
-//! and everything can be switched meanwhile.
+//! It implements the rules of the real API (page size, 45-result limit, throttling, format of responses and errors) for a
+//! [`World`], which is defined by a test or generated around real stations. It can simulate all failures that were observed
+//! with the real API. [`Standin`] is a handle to the server: [`Standin::bind`] binds a port, and [`Listening::serve`] serves
+//! requests. Through the handle, tests change the behaviour of a running server.
 
 mod answer;
 mod chance;
 pub mod generate;
+mod json;
 mod limits;
+mod refusal;
 mod reply;
 mod request;
 mod ruler;
 #[cfg(test)]
 mod samples;
 mod server;
+mod stopwatch;
 mod strips;
 pub mod switches;
 mod traffic;
@@ -27,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+pub use self::chance::Chance;
 pub use self::generate::{DEMO_PLACES, Recipe};
 pub use self::server::Listening;
 pub use self::switches::{Fault, Switches};
@@ -36,7 +40,7 @@ pub use self::world::{Search, StandinPlace, World};
 use self::limits::Limits;
 use self::traffic::Traffic;
 
-/// A handle on a stand-in; clones share one.
+/// A handle to a stand-in; clones share the same state.
 #[derive(Clone, Debug)]
 pub struct Standin(Arc<State>);
 
@@ -49,7 +53,7 @@ struct State {
 }
 
 impl Standin {
-    /// A stand-in of this world, with all switches at their defaults.
+    /// Creates a stand-in that serves this world, with default switches.
     #[must_use]
     pub fn new(world: World) -> Self {
         Self(Arc::new(State {
@@ -60,105 +64,106 @@ impl Standin {
         }))
     }
 
-    /// Takes a port, such as `127.0.0.1:0`; requests wait until [`Listening::serve`] runs.
+    /// Binds an address, such as `127.0.0.1:0`. Requests wait until [`Listening::serve`] runs.
     ///
     /// # Errors
-    /// When the port cannot be had.
+    /// When the address cannot be bound.
     pub async fn bind(&self, listen: SocketAddr) -> io::Result<Listening> {
         Listening::bind(self.clone(), listen).await
     }
 
-    /// Replaces the world, also while it serves.
+    /// Replaces the world; also while requests are served.
     pub fn set_world(&self, world: World) {
         self.0.world.send_replace(Arc::new(world));
     }
 
-    /// Replaces all switches, also while it serves.
+    /// Replaces all switches; also while requests are served.
     pub fn set(&self, switches: Switches) {
         self.0.switches.send_replace(Arc::new(switches));
     }
 
-    /// The switches as they are.
+    /// The current switches.
     #[must_use]
     pub fn switches(&self) -> Switches {
         Switches::clone(&self.0.switches.borrow())
     }
 
-    /// Lets the next requests meet these faults, one each, before any key, limit or switch is looked at.
+    /// Queues faults. Each of the next requests fails with the next fault; its key, the limits and the switches are not
+    /// checked.
     pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
         locked(&self.0.limits).script(faults);
     }
 
-    /// Gives the day's quota back.
+    /// Resets the daily quota.
     pub fn new_day(&self) {
         locked(&self.0.limits).new_day();
     }
 
-    /// The requests that have arrived.
+    /// The number of requests received.
     #[must_use]
     pub fn requests(&self) -> u64 {
         *self.0.traffic.requests.borrow()
     }
 
-    /// The requests refused for a limit or a spent quota, injected ones included.
+    /// The number of requests rejected because of a limit or an exhausted quota, including injected 429 faults.
     #[must_use]
     pub fn throttled(&self) -> u64 {
         self.0.traffic.throttled.load(Ordering::SeqCst)
     }
 
-    /// The requests that met a fault.
+    /// The number of requests that failed with a fault.
     #[must_use]
     pub fn faults(&self) -> u64 {
         self.0.traffic.faults.load(Ordering::SeqCst)
     }
 
-    /// The most requests that were ever in flight at the same time.
+    /// The highest number of concurrent requests so far.
     #[must_use]
     pub fn peak_in_flight(&self) -> usize {
         self.0.traffic.peak.load(Ordering::SeqCst)
     }
 
-    /// The requests that have arrived and have no answer yet.
+    /// The number of requests without a response yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.0.traffic.in_flight.load(Ordering::SeqCst)
     }
 
-    /// The connections that were accepted.
+    /// The number of connections accepted.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.0.traffic.connections.load(Ordering::SeqCst)
     }
 
-    /// Resolves when so many requests have arrived in all.
+    /// Waits until this many requests have been received in total.
     pub async fn reached(&self, requests: u64) {
-        // The sender lives as long as the handle, so that waiting cannot fail.
+        // Waiting fails only if the sender is dropped, and this handle keeps it alive.
         self.0.traffic.requests.subscribe().wait_for(|arrived| *arrived >= requests).await.ok();
     }
 
-    /// Turns the log of requests on or off; what it holds stays.
+    /// Turns the request log on or off; existing entries are kept.
     pub fn record(&self, on: bool) {
         self.0.traffic.record(on);
     }
 
-    /// The requests that were logged, in the order of their arrival.
+    /// The logged requests, in order of arrival.
     #[must_use]
     pub fn recorded(&self) -> Vec<Recorded> {
         self.0.traffic.recorded()
     }
 
-    /// Holds all answers back; requests are still accepted and counted.
+    /// Holds back all responses; requests are still received and counted.
     pub fn hold(&self) {
         self.0.traffic.held.send_replace(true);
     }
 
-    /// Lets the answers go that were held back.
+    /// Sends the responses that were held back.
     pub fn release(&self) {
         self.0.traffic.held.send_replace(false);
     }
 }
 
-/// Locks what no panic can leave half-done.
+/// Locks a mutex and ignores poisoning, because no panic can leave its data inconsistent.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

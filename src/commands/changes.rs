@@ -1,4 +1,4 @@
-//! `changes`: what opened, changed, closed and reopened, newest first.
+//! `changes`: shows the places that opened, changed, closed and reopened, newest first.
 
 use std::io::Write;
 
@@ -6,12 +6,15 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Asia::Seoul;
 use clap::ValueEnum;
 use futures_util::TryStreamExt;
+use serde_json::Value;
 
-use super::output::{self, csv_writer, is_reader_gone};
+use super::output::{self, CsvWriter, Dialect, DialectOption, csv_row, reading};
 use super::since::Since;
-use super::{Context, Exit, TableFormat, part, words};
+use super::text::{visible, wrapped};
+use super::{Context, Exit, Misuse, TableFormat, part};
 use crate::app::Database;
 use crate::clock;
+use crate::domain::geo::LatLng;
 use crate::store::{ChangeFilter, ChangeRow, Reader};
 
 #[derive(Debug, clap::Args)]
@@ -24,12 +27,14 @@ pub(super) struct Options {
     /// Only changes of this kind (repeatable)
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Vec<Kind>,
-    /// How many at most, the newest first
+    /// Maximum number of changes, the newest first
     #[arg(long)]
     limit: Option<u32>,
-    /// How they are printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: TableFormat,
+    #[command(flatten)]
+    dialect: DialectOption,
 }
 
 /// The kinds of changes.
@@ -39,6 +44,7 @@ enum Kind {
     Changed,
     Closed,
     Reopened,
+    Purged,
 }
 
 impl Kind {
@@ -48,25 +54,20 @@ impl Kind {
             Self::Changed => "changed",
             Self::Closed => "closed",
             Self::Reopened => "reopened",
+            Self::Purged => "purged",
         }
     }
 }
 
 pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
-    let database = Database::open(&context.config, context.is_demo).await?;
-    let shown = tokio::select! {
-        shown = show(&database, options) => shown,
-        () = context.stop.cancelled() => Ok(Exit::Interrupted),
-    };
-    database.close().await;
-    match shown {
-        Err(error) if is_reader_gone(&error) => Ok(Exit::Done),
-        shown => shown,
+    let dialect = options.dialect.dialect();
+    if dialect == Dialect::Excel && options.format != TableFormat::Csv {
+        return Err(Misuse("--excel needs --format csv").into());
     }
+    reading(context, async |database| show(database, options).await).await
 }
 
 async fn show(database: &Database, options: &Options) -> anyhow::Result<Exit> {
-    database.require_tables().await?;
     let kinds = options.kind.iter().map(|kind| kind.as_str().to_owned()).collect();
     let filter = ChangeFilter {
         since: options.since.instant(clock::now()),
@@ -78,18 +79,20 @@ async fn show(database: &Database, options: &Options) -> anyhow::Result<Exit> {
     match options.format {
         TableFormat::Text => as_text(&mut reader, &filter).await?,
         TableFormat::Json => as_json(&mut reader, &filter).await?,
-        TableFormat::Csv => as_csv(&mut reader, &filter).await?,
+        TableFormat::Csv => as_csv(&mut reader, &filter, options.dialect.dialect()).await?,
     }
     Ok(Exit::Done)
 }
 
 async fn as_text(reader: &mut Reader, filter: &ChangeFilter) -> anyhow::Result<()> {
-    let mut to = output::stdout();
+    let (mut to, width) = (output::stdout(), output::width());
     let mut changes = reader.changes(filter);
     let mut is_empty = true;
     while let Some(change) = changes.try_next().await? {
         is_empty = false;
-        writeln!(to, "{}", line(&change))?;
+        for line in wrapped(&line(&change), width) {
+            writeln!(to, "{line}")?;
+        }
     }
     if is_empty {
         writeln!(to, "no changes since {}", seoul(filter.since))?;
@@ -109,47 +112,32 @@ async fn as_json(reader: &mut Reader, filter: &ChangeFilter) -> anyhow::Result<(
     Ok(to.flush()?)
 }
 
-async fn as_csv(reader: &mut Reader, filter: &ChangeFilter) -> anyhow::Result<()> {
-    let mut to = csv_writer(output::stdout());
-    to.write_record([
-        "place_change_id",
-        "recorded_at",
-        "kind",
-        "place_id",
-        "name",
-        "is_replaced",
-        "before",
-        "after",
-        "latitude",
-        "longitude",
-        "not_before",
-        "not_after",
-        "crawl_run_id",
-    ])?;
+async fn as_csv(reader: &mut Reader, filter: &ChangeFilter, dialect: Dialect) -> anyhow::Result<()> {
+    let mut to = CsvWriter::new(output::stdout(), dialect)?;
+    to.row(ChangeRow::COLUMNS)?;
     let mut changes = reader.changes(filter);
     while let Some(change) = changes.try_next().await? {
-        let content =
-            |content: &Option<serde_json::Value>| content.as_ref().map(ToString::to_string).unwrap_or_default();
-        to.write_record([
-            change.place_change_id.to_string(),
-            change.recorded_at.to_rfc3339(),
-            change.kind,
-            change.place_id,
-            change.name,
-            change.is_replaced.to_string(),
-            content(&change.before),
-            content(&change.after),
-            change.latitude.to_string(),
-            change.longitude.to_string(),
-            change.not_before.map(|instant| instant.to_rfc3339()).unwrap_or_default(),
-            change.not_after.to_rfc3339(),
-            change.crawl_run_id.to_string(),
-        ])?;
+        to.row(cells(&change, dialect)?)?;
     }
-    Ok(to.flush()?)
+    Ok(to.finish()?)
 }
 
-/// When it was recorded, what happened to which place, and between which two looks.
+/// The CSV cells of a change, with instants in the format of the dialect.
+fn cells(change: &ChangeRow, dialect: Dialect) -> anyhow::Result<Vec<String>> {
+    let ChangeRow { recorded_at, not_before, not_after, .. } = change;
+    let mut cells = csv_row(change, &ChangeRow::COLUMNS)?;
+    for (column, cell) in ChangeRow::COLUMNS.iter().zip(&mut cells) {
+        match *column {
+            "recorded_at" => *cell = dialect.instant(*recorded_at),
+            "not_before" => *cell = not_before.map(|at| dialect.instant(at)).unwrap_or_default(),
+            "not_after" => *cell = dialect.instant(*not_after),
+            _ => {}
+        }
+    }
+    Ok(cells)
+}
+
+/// One change as a line: when it was recorded, its kind, the place, the details, and the period in which it happened.
 fn line(change: &ChangeRow) -> String {
     let replaced = if change.is_replaced { " another place now;" } else { "" };
     let minute = |instant: DateTime<Utc>| instant.with_timezone(&Seoul).format("%Y-%m-%d %H:%M").to_string();
@@ -158,37 +146,59 @@ fn line(change: &ChangeRow) -> String {
         "{}  {:<8}  {} ({}):{replaced} {} [{not_before} to {}]",
         seoul(change.recorded_at),
         change.kind,
-        change.name,
+        change.name.as_deref().unwrap_or("–"),
         change.place_id,
         what(change),
         minute(change.not_after),
     );
-    words(&line)
+    visible(&line).into_owned()
 }
 
-/// Of a change what differs, else where it is or was.
+/// The details of a change: the fields that differ if the place changed, otherwise its category, address and phone.
 fn what(change: &ChangeRow) -> String {
-    let value = |content: &Option<serde_json::Value>, field: &str| {
-        let value = content.as_ref().and_then(|content| content.get(field));
-        value.map_or_else(
-            || "–".to_owned(),
-            |value| match value.as_str() {
-                Some(text) => text.to_owned(),
-                None if value.is_null() => "–".to_owned(),
-                None => value.to_string(),
-            },
-        )
+    let content = change.after.as_ref().or(change.before.as_ref()).and_then(Value::as_object);
+    let Some(content) = content else {
+        let is_purged = change.kind == Kind::Purged.as_str();
+        return if is_purged { "deleted by `sanggwond purge`" } else { "found again" }.to_owned();
     };
-    let content = change.after.as_ref().or(change.before.as_ref()).and_then(serde_json::Value::as_object);
-    let Some(content) = content else { return "found again".to_owned() };
     if change.kind == Kind::Changed.as_str() {
-        let pair =
-            |field: &String| format!("{field}: {} → {}", value(&change.before, field), value(&change.after, field));
-        return content.keys().map(pair).collect::<Vec<_>>().join(", ");
+        let fields = content.keys().filter(|field| !POSITION.contains(&field.as_str()));
+        let pairs = fields.map(|field| {
+            format!("{field}: {} → {}", shown(change.before.as_ref(), field), shown(change.after.as_ref(), field))
+        });
+        return moved(change).into_iter().chain(pairs).collect::<Vec<_>>().join(", ");
     }
-    let texts =
-        ["category_name", "road_address", "phone"].map(|field| content.get(field).and_then(serde_json::Value::as_str));
+    let texts = ["category_name", "road_address", "phone"].map(|field| content.get(field).and_then(Value::as_str));
     texts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The fields of the position.
+const POSITION: [&str; 2] = ["latitude", "longitude"];
+
+/// How far a place moved.
+fn moved(change: &ChangeRow) -> Option<String> {
+    let (before, now) = (change.before.as_ref()?, change.latitude.zip(change.longitude)?);
+    if POSITION.iter().all(|field| before.get(field).is_none()) {
+        return None;
+    }
+    // `before` has only the fields that differ: a move due north has no longitude.
+    let degrees = |field: &str, otherwise| before.get(field).and_then(Value::as_f64).unwrap_or(otherwise);
+    let before = LatLng::new(degrees("latitude", now.0), degrees("longitude", now.1)).ok()?;
+    let metres = before.distance_m(LatLng::new(now.0, now.1).ok()?);
+    Some(match metres {
+        ..0.5 => "moved less than 1 m".to_owned(),
+        0.5..9_999.5 => format!("moved {metres:.0} m"),
+        _ => format!("moved {:.1} km", metres / 1000.0),
+    })
+}
+
+/// A field of a place as text; a dash if it is missing or null.
+fn shown(content: Option<&Value>, field: &str) -> String {
+    match content.and_then(|content| content.get(field)) {
+        None | Some(Value::Null) => "–".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    }
 }
 
 fn seoul(instant: DateTime<Utc>) -> String {

@@ -1,4 +1,4 @@
-//! `daemon`: wait for the schedule, run what is due, stop when told.
+//! `daemon`: waits for the schedule and starts the runs that are due, until a signal stops it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{Context, Exit};
-use crate::app::{self, Database, Equipment, Obstacle};
+use crate::app::{self, Database, Equipment};
 use crate::clock;
 use crate::config::Config;
 use crate::crawl::progress::Snapshot;
@@ -17,15 +17,15 @@ use crate::domain::schedule::Schedule;
 use crate::scheduler::Scheduler;
 use crate::systemd;
 
-/// How often the service manager is told how far it is.
+/// Interval at which the status text of the service manager is updated.
 const STATUS: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let config = &context.config;
-    // What can be wrong without a database is said before one is asked for.
+    // Report errors in the configuration before waiting for the database.
     let schedule = app::schedule(config)?;
-    let equipment = Equipment::new(config)?;
-    let observer = equipment.observer(config).await?;
+    let equipment = Equipment::new(config, &context.stop).await?;
+    let observer = equipment.observer(config, &context.dropped).await?;
     let answering = async {
         match &observer {
             Some(observer) => observer.serve().await,
@@ -42,13 +42,11 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
 async fn work(context: &Context, schedule: Schedule, equipment: Equipment) -> anyhow::Result<Exit> {
     let config = &context.config;
     let opening = Database::await_ready(config, context.is_demo, &context.stop);
-    let database = match systemd::starting("waiting for the database and its tables", opening).await {
-        Err(error) if matches!(error.downcast_ref(), Some(Obstacle::Stopped)) => return Ok(Exit::Done),
-        opened => opened?,
-    };
+    let database = systemd::starting("waiting for the database and its tables", opening).await?;
     let runner = equipment.runner(config, database.store.clone());
-    let stations = runner.stations.len();
-    let scheduler = app::scheduler(config, schedule, runner);
+    let stations = runner.inventory.stations.len();
+    let mut scheduler = app::scheduler(config, schedule, runner);
+    scheduler.outage.clone_from(&database.outage);
     announce(config, &scheduler.schedule, stations, database.store.target().database());
     systemd::ready(&state(&scheduler));
     let served = tokio::select! {
@@ -61,7 +59,7 @@ async fn work(context: &Context, schedule: Schedule, equipment: Equipment) -> an
     Ok(Exit::Done)
 }
 
-/// Keeps the service manager informed. Never ends.
+/// Keeps the status text of the service manager up to date. Never completes.
 async fn show_state(scheduler: &Scheduler, stop: &CancellationToken) -> Infallible {
     loop {
         tokio::time::sleep(STATUS).await;
@@ -70,29 +68,31 @@ async fn show_state(scheduler: &Scheduler, stop: &CancellationToken) -> Infallib
     }
 }
 
-/// What the daemon does, and what comes next.
+/// The status text: what the daemon does, and the next tick.
 fn state(scheduler: &Scheduler) -> String {
     let Snapshot { cells_total, cells_done, cells_failed, .. } = scheduler.runner.progress.snapshot();
     let now = match cells_total {
-        0 => "idle".to_owned(),
+        0 => scheduler.waiting.get().unwrap_or_else(|| "idle".to_owned()),
         _ => format!("crawling: {cells_done} of {cells_total} cells done, {cells_failed} failed"),
     };
+    let pause = scheduler.runner.client.gate().pause().filter(|_| cells_total > 0);
+    let pause = pause.map(|pause| format!("; {}", pause.describe(clock::now()))).unwrap_or_default();
     let next = scheduler.schedule.next_after(clock::now()).filter(|_| scheduler.windows.is_enabled);
     match next {
-        Some(tick) => format!("{now}; next run {}", describe(&tick)),
-        None => format!("{now}; the schedule is off"),
+        Some(tick) => format!("{now}{pause}; next run {}", describe(&tick)),
+        None => format!("{now}{pause}; the schedule is disabled"),
     }
 }
 
 fn announce(config: &Config, schedule: &Schedule, stations: usize, database: &str) {
     info!(
-        "sanggwond {}: {stations} stations, {} keywords, {} m around each, into the database {database}",
+        "sanggwond {}: {stations} stations, {} keywords, radius {} m, database {database}",
         env!("CARGO_PKG_VERSION"),
         config.crawl.keywords.len(),
         config.crawl.radius_m
     );
     if !config.schedule.enabled {
-        info!("the schedule is off: nothing starts by itself");
+        info!("the schedule is disabled (schedule.enabled = false): no run starts automatically");
         return;
     }
     let ticks = upcoming(schedule, clock::now(), 3).iter().map(describe).collect::<Vec<_>>().join(", ");

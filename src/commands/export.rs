@@ -1,4 +1,4 @@
-//! `export`: the places as CSV or GeoJSON, written as they are read, so that memory does not grow with them.
+//! `export`: writes the places as CSV or GeoJSON. They are streamed, so memory does not grow with their number.
 
 mod sheet;
 
@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use futures_util::TryStreamExt;
 
-use super::output::{self, Draft, is_reader_gone};
-use super::{Context, Exit, part, print};
+use super::output::{self, Dialect, DialectOption, Draft, print, reading};
+use super::{Context, Exit, Misuse, part};
 use crate::app::Database;
 use crate::store::{PlaceFilter, Reader};
 use sheet::Sheet;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// What is written
+    /// The output format
     #[arg(long, value_enum)]
     format: SheetFormat,
     #[command(flatten)]
@@ -24,9 +24,11 @@ pub(super) struct Options {
     /// Leave out closed places
     #[arg(long)]
     open: bool,
-    /// The file, which appears when it is whole; without it stdout
+    /// The output file, which appears only when it is complete; default: stdout
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    dialect: DialectOption,
 }
 
 /// The formats of an export.
@@ -39,30 +41,28 @@ enum SheetFormat {
 }
 
 pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
-    let database = Database::open(&context.config, context.is_demo).await?;
-    let exported = tokio::select! {
-        exported = export(&database, options) => exported,
-        () = context.stop.cancelled() => Ok(Exit::Interrupted),
-    };
-    database.close().await;
-    match exported {
-        Err(error) if options.output.is_none() && is_reader_gone(&error) => Ok(Exit::Done),
-        exported => exported,
+    if options.dialect.dialect() == Dialect::Excel && options.format != SheetFormat::Csv {
+        return Err(Misuse("--excel needs --format csv").into());
     }
+    reading(context, async |database| export(database, options).await).await
 }
 
 async fn export(database: &Database, options: &Options) -> anyhow::Result<Exit> {
-    database.require_tables().await?;
     let filter = PlaceFilter { part: part::resolve(&database.store, &options.part).await?, only_open: options.open };
     let mut reader = database.store.reader().await?;
+    let (format, dialect) = (options.format, options.dialect.dialect());
     let Some(path) = &options.output else {
-        write(&mut reader, &filter, Sheet::begin(options.format, output::stdout())?).await?;
+        write(&mut reader, &filter, Sheet::begin(format, dialect, output::stdout())?).await?;
         return Ok(Exit::Done);
     };
     let (draft, file) = Draft::create(path)?;
-    let places = write(&mut reader, &filter, Sheet::begin(options.format, std::io::BufWriter::new(file))?).await?;
+    let places = write(&mut reader, &filter, Sheet::begin(format, dialect, std::io::BufWriter::new(file))?).await?;
+    let is_file = draft.is_file();
     draft.keep()?;
-    print(&format!("{places} places written to {}", path.display()));
+    if is_file {
+        // Not for a device or a pipe, which may be stdout itself: this line would be part of the results.
+        print(&format!("{places} places written to {}", path.display()))?;
+    }
     Ok(Exit::Done)
 }
 

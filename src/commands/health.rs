@@ -1,5 +1,5 @@
-//! `health`: whether the daemon of this host is alive, for container checks. Where it can be observed it is asked itself, else
-//! its row in the database tells.
+//! `health`: checks whether the daemon on this host is alive, for container health checks. It requests `/livez` if
+//! `observe.listen` is set; otherwise it reads the daemon's row in the database.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -7,14 +7,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::TimeDelta;
 
-use super::{Context, Exit, print};
+use super::output::print;
+use super::{Context, Exit};
 use crate::app::{self, Database};
 use crate::{clock, kakao};
 
-/// A daemon stamps its row every 30 seconds; two stamps may be missed.
+/// A daemon whose row is older than this is unhealthy. It updates its row every 30 s; two updates may be missed.
 const SILENT_AFTER: TimeDelta = TimeDelta::seconds(90);
 
-/// How long the daemon may take to answer.
+/// Time limit for the response of the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
@@ -27,7 +28,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     looked
 }
 
-/// Asks the daemon itself.
+/// Requests `/livez` of the daemon.
 async fn ask(listen: SocketAddr) -> anyhow::Result<Exit> {
     let address = match listen.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -36,10 +37,10 @@ async fn ask(listen: SocketAddr) -> anyhow::Result<Exit> {
     };
     let url = format!("http://{}/livez", SocketAddr::new(address, listen.port()));
     let answer = kakao::plain_client(PATIENCE)?.get(&url).send().await;
-    let answer = answer.map_err(reqwest::Error::without_url).with_context(|| format!("nobody answers at {url}"))?;
+    let answer = answer.map_err(reqwest::Error::without_url).with_context(|| format!("no response from {url}"))?;
     let is_alive = answer.status().is_success();
     let words = answer.text().await.unwrap_or_default();
-    print(&format!("{}: {}", if is_alive { "the daemon is alive" } else { "the daemon is ill" }, words.trim()));
+    print(&format!("{}: {}", if is_alive { "the daemon is alive" } else { "the daemon is unhealthy" }, words.trim()))?;
     Ok(if is_alive { Exit::Done } else { Exit::Failed })
 }
 
@@ -49,15 +50,15 @@ async fn look(database: &Database) -> anyhow::Result<Exit> {
     let age = database.store.last_beat(&host).await?.map(|beat| clock::now() - beat);
     Ok(match age {
         Some(age) if age <= SILENT_AFTER => {
-            print(&format!("ok: the daemon on {host} was alive {} s ago", age.num_seconds().max(0)));
+            print(&format!("ok: the daemon on {host} was alive {} s ago", age.num_seconds().max(0)))?;
             Exit::Done
         }
         Some(age) => {
-            print(&format!("the daemon on {host} has been silent for {} s", age.num_seconds()));
+            print(&format!("unhealthy: no heartbeat of the daemon on {host} for {} s", age.num_seconds()))?;
             Exit::Failed
         }
         None => {
-            print(&format!("no daemon runs on {host}"));
+            print(&format!("no daemon is running on {host}"))?;
             Exit::Failed
         }
     })

@@ -1,7 +1,9 @@
-//! `migrate`: bring the tables up to date.
+//! `migrate`: applies the missing migrations.
 
-use super::{Context, Exit, print};
-use crate::app::{Database, Obstacle};
+use super::output::print;
+use super::{Context, Exit};
+use crate::app::Database;
+use crate::clock;
 use crate::store::SchemaState;
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
@@ -14,13 +16,13 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
 async fn migrate(database: &Database) -> anyhow::Result<()> {
     let name = database.store.target().database();
     let SchemaState::Behind(missing) = database.store.schema_state().await? else {
-        print(&format!("the tables of {name} are up to date"));
+        print(&format!("the tables of {name} are up to date"))?;
         return Ok(());
     };
-    let Some(mut lock) = database.store.try_lock().await? else { return Err(Obstacle::Busy.into()) };
-    let migrated = database.store.migrate(&mut lock).await;
+    let mut lock = database.lock().await?;
+    let migrated = database.store.migrate(&mut lock, clock::now()).await;
     lock.release().await;
     migrated?;
-    print(&format!("{missing} migrations applied to {name}"));
+    print(&format!("{missing} migrations applied to {name}"))?;
     Ok(())
 }

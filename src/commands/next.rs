@@ -1,34 +1,67 @@
-//! `next`: when runs are due.
+//! `next`: shows when the next runs are due.
 
-use serde_json::json;
+use chrono::TimeDelta;
 
 use super::daemon::{describe, upcoming};
-use super::{Context, Exit, Format, print};
+use super::due::{self, Outlook, estimate};
+use super::output::{print, print_json};
+use super::{Context, Exit, Format};
 use crate::app::Obstacle;
 use crate::clock;
+use crate::domain::price::Price;
+use crate::domain::schedule::Schedule;
+use crate::domain::words::counted;
+
+/// Maximum number of runs in the estimate of a month.
+const MAX_RUNS: usize = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// How many
+    /// Number of ticks
     #[arg(long, default_value_t = 5)]
     count: usize,
-    /// How they are printed
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-pub(super) fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
+pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
     let schedule = context.config.schedule.parse()?;
     let ticks = upcoming(&schedule, clock::now(), options.count);
     if ticks.is_empty() && options.count > 0 {
         return Err(Obstacle::NeverDue(schedule.expression().to_owned()).into());
     }
+    let Outlook { now, requests } = due::outlook(context, &schedule).await;
+    if let Some(now) = now {
+        match options.format {
+            Format::Text => print(&format!("now: {now}"))?,
+            // The JSON result remains a list of instants.
+            Format::Json => tracing::warn!("now: {now}"),
+        }
+    }
     match options.format {
-        Format::Text => ticks.iter().for_each(|tick| print(&describe(tick))),
-        Format::Json => print(&json!(ticks).to_string()),
+        Format::Text => {
+            ticks.iter().try_for_each(|tick| print(&describe(tick)))?;
+            let price = context.config.kakao.price_won;
+            if let Some(requests) = requests.filter(|_| !price.is_free()) {
+                print(&costs(price, &schedule, requests))?;
+            }
+        }
+        Format::Json => print_json(&ticks.into_iter().map(clock::rfc3339).collect::<Vec<_>>())?,
     }
     if !context.config.schedule.enabled {
-        tracing::warn!("schedule.enabled is false: none of these will start by itself");
+        tracing::warn!("schedule.enabled is false: none of these runs will start automatically");
     }
     Ok(Exit::Done)
+}
+
+/// The estimated cost of a run and of the next 30 days.
+fn costs(price: Price, schedule: &Schedule, requests: i64) -> String {
+    let now = clock::now();
+    let ticks = upcoming(schedule, now, MAX_RUNS);
+    let runs = ticks.into_iter().filter(|tick| *tick <= now + TimeDelta::days(30)).count();
+    let at_least = if runs == MAX_RUNS { "at least " } else { "" };
+    let runs = i64::try_from(runs).unwrap_or(i64::MAX);
+    let cost = price.cost(runs.saturating_mul(requests));
+    format!("{}; {at_least}{} in 30 days: {cost}", estimate(requests, price), counted(runs, "run", "runs"))
 }

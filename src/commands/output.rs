@@ -1,73 +1,128 @@
-//! Where results of any length go: stdout, or a file that appears only when it is whole.
+//! Writes results to stdout, or to a file that appears only when it is complete. A failed write is an error, except if
+//! the reader of a pipe has exited (`| head -1`).
 
-use std::fs::{self, File};
+mod draft;
+mod rows;
+
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use console::Term;
+use serde::Serialize;
 
-/// A file under a temporary name beside its own; whatever happens before it is kept, it goes.
+use super::text::{visible, wrapped};
+use super::{Context, Exit};
+use crate::app::Database;
+
+pub(super) use draft::Draft;
+pub(super) use rows::{CsvWriter, Dialect, DialectOption, csv_row};
+
+/// Unbuffered stdout. `std::io::Stdout` reports success even if the descriptor is not writable.
 #[derive(Debug)]
-pub(super) struct Draft {
-    temporary: PathBuf,
-    path: PathBuf,
-    is_kept: bool,
-}
+pub(super) struct Stdout;
 
-impl Draft {
-    /// Begins a file.
-    pub(super) fn create(path: &Path) -> anyhow::Result<(Self, File)> {
-        Self::beside(path).with_context(|| format!("could not write {}", path.display()))
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(nix::unistd::write(io::stdout(), bytes)?)
     }
 
-    fn beside(path: &Path) -> io::Result<(Self, File)> {
-        // A link stays a link, and what is no file, such as a device, is never replaced by one.
-        let path = match fs::canonicalize(path) {
-            Ok(there) if there.is_file() => there,
-            Ok(_) => return Err(io::Error::other("it is there and is no file")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-            Err(error) => return Err(error),
-        };
-        let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy().into_owned();
-        let temporary = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
-        let file = File::create(&temporary)?;
-        Ok((Self { temporary, path, is_kept: false }, file))
-    }
-
-    /// Gives the file its own name, in place of what may have had it.
-    pub(super) fn keep(mut self) -> anyhow::Result<()> {
-        let unusable = || format!("could not write {}", self.path.display());
-        File::open(&self.temporary).and_then(|file| file.sync_all()).with_context(unusable)?;
-        fs::rename(&self.temporary, &self.path).with_context(unusable)?;
-        self.is_kept = true;
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            // What cannot be removed has not the asked name, at least.
-            fs::remove_file(&self.temporary).ok();
-        }
+/// A writer whose errors name the destination.
+#[derive(Debug)]
+pub(super) struct Named<W> {
+    name: String,
+    to: W,
+}
+
+/// A failed write: the destination and the cause.
+#[derive(Debug, thiserror::Error)]
+#[error("could not write {name}: {cause}")]
+struct Unwritten {
+    name: String,
+    cause: io::Error,
+}
+
+impl Unwritten {
+    fn is_reader_gone(&self) -> bool {
+        self.cause.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+impl<W> Named<W> {
+    fn explain(&self, cause: io::Error) -> io::Error {
+        io::Error::new(cause.kind(), Unwritten { name: self.name.clone(), cause })
+    }
+}
+
+impl<W: Write> Write for Named<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes).map_err(|error| self.explain(error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush().map_err(|error| self.explain(error))
     }
 }
 
 /// Stdout with a buffer.
-pub(super) fn stdout() -> BufWriter<io::Stdout> {
-    BufWriter::new(io::stdout())
+pub(super) fn stdout() -> BufWriter<Named<Stdout>> {
+    BufWriter::new(Named { name: "to stdout".to_owned(), to: Stdout })
 }
 
-/// Whether the reader of stdout went away, which is no error.
-pub(super) fn is_reader_gone(error: &anyhow::Error) -> bool {
-    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    error.chain().any(|cause| match cause.downcast_ref::<csv::Error>().map(csv::Error::kind) {
-        Some(csv::ErrorKind::Io(error)) => is_broken(error),
-        _ => cause.downcast_ref::<io::Error>().is_some_and(is_broken),
-    })
+/// The width of the terminal in columns; `None` if stdout is a pipe or a file, where lines are not wrapped.
+pub(super) fn width() -> Option<usize> {
+    Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
 }
 
-/// Rows with commas by RFC 4180; the header is a row as any other.
-pub(super) fn csv_writer<W: Write>(to: W) -> csv::Writer<W> {
-    csv::WriterBuilder::new().has_headers(false).terminator(csv::Terminator::CRLF).from_writer(to)
+/// Writes lines for people to stdout, wrapped to the width of the terminal. It is not an error if the reader has
+/// exited.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let width = width();
+    let lines = text.lines().flat_map(|line| wrapped(&visible(line), width)).map(|line| line + "\n");
+    print_raw(&lines.collect::<String>())
+}
+
+/// Writes a result for programs to stdout, unchanged. It is not an error if the reader has exited.
+pub(super) fn print_raw(text: &str) -> anyhow::Result<()> {
+    let mut to = stdout();
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Writes JSON to stdout.
+pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print_raw(&(serde_json::to_string(value)? + "\n"))
+}
+
+/// Runs a command that reads the database and prints the result. It ends on a signal, and without an error if the
+/// reader of stdout has exited.
+pub(super) async fn reading(
+    context: &Context,
+    read: impl AsyncFnOnce(&Database) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    let database = Database::open(&context.config, context.is_demo).await?;
+    let work = async {
+        database.require_tables().await?;
+        read(&database).await
+    };
+    let exit = tokio::select! {
+        exit = work => exit,
+        () = context.stop.cancelled() => Ok(Exit::Interrupted),
+    };
+    database.close().await;
+    match exit {
+        Err(error) if is_reader_gone(&error) => Ok(Exit::Done),
+        exit => exit,
+    }
+}
+
+/// Whether the reader of stdout has exited. A broken connection to the database does not count.
+fn is_reader_gone(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
+    causes.any(|cause| cause.downcast_ref::<Unwritten>().is_some_and(Unwritten::is_reader_gone))
 }

@@ -1,29 +1,30 @@
-//! `--station` and `--keyword` of the commands that read.
+//! The options `--station` and `--keyword` of the commands that read places.
 
 use crate::crawl::plan::Selection;
 use crate::domain::run::Scope;
+use crate::domain::text;
 use crate::store::{Part, Store};
 
 #[derive(Debug, clap::Args)]
-// Whose options it is flattened into has a group of this name, too.
+// The struct that flattens these options has a group with the same name.
 #[group(skip)]
 pub(super) struct Options {
-    /// Only places near stations of this name (repeatable); the suffix 역 may be left out
-    #[arg(long, value_name = "NAME")]
+    /// Only places near stations with this name (repeatable); the suffix 역 may be omitted
+    #[arg(long, value_name = "NAME", value_parser = text::name)]
     station: Vec<String>,
     /// Only places that this keyword has found (repeatable)
-    #[arg(long, value_name = "KEYWORD")]
+    #[arg(long, value_name = "KEYWORD", value_parser = text::name)]
     keyword: Vec<String>,
 }
 
-/// What the names mean in this database, retired stations and keywords included.
+/// Looks up the names in the database, including retired stations and keywords.
 pub(super) async fn resolve(store: &Store, options: &Options) -> anyhow::Result<Part> {
     let scope = Scope { stations: options.station.clone(), keywords: options.keyword.clone() };
     if scope.is_everything() {
         return Ok(Part::default());
     }
-    let (stations, keywords) = store.known_ground().await?;
-    let selection = Selection::new(&stations, &keywords, &scope)?;
+    let known = store.inventory().await?;
+    let selection = Selection::new(&known.stations, &known.keywords, &scope)?;
     let stations = selection.stations.iter().map(|stored| stored.id).collect();
     let keywords = selection.keywords.iter().map(|stored| stored.id).collect();
     Ok(Part {

@@ -1,31 +1,20 @@
-//! `report`: one page on the last runs and on what is known, complete in itself, for people.
-
-mod chart;
-mod element;
-mod headline;
-mod map;
-mod marks;
-mod page;
-mod scale;
-mod sections;
-mod table;
-mod words;
+//! `report`: writes a self-contained HTML page about the last runs, the changes and the stations.
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use chrono::TimeDelta;
 use chrono_tz::Asia::Seoul;
 
-use super::output::Draft;
-use super::{Context, Exit, print};
+use super::output::{Draft, print_raw, reading};
+use super::{Context, Exit};
 use crate::app::Database;
 use crate::clock;
-use crate::store::{Extent, Overview};
-use page::{Origin, page};
+use crate::domain::quota::day_of;
+use crate::report::{self, Origin};
+use crate::store::Extent;
 
-/// How much the page shows.
+/// Limits of the page.
 const RUNS: i64 = 26;
 const WEEKS_OF_CHANGES: i64 = 4;
 const AREA_RUNS: i64 = 4;
@@ -34,38 +23,37 @@ const FAILED_CELLS: i64 = 50;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// The file it is written to, as a whole or not at all; without it, stdout
+    /// The output file, which appears only when it is complete; default: stdout
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
-    let database = Database::open(&context.config, context.is_demo).await?;
+    reading(context, async |database| write(context, options, database).await).await
+}
+
+async fn write(context: &Context, options: &Options, database: &Database) -> anyhow::Result<Exit> {
     let now = clock::now();
     let made = now.with_timezone(&Seoul).naive_local();
-    let origin = Origin { database: database.store.target().database().to_owned(), is_demo: context.is_demo, made };
+    let price = context.config.kakao.price_won;
+    let origin =
+        Origin { database: database.store.target().database().to_owned(), is_demo: context.is_demo, made, price };
     let extent = Extent {
+        today: day_of(now),
         runs: RUNS,
         changes_since: now - TimeDelta::weeks(WEEKS_OF_CHANGES),
         area_runs: AREA_RUNS,
         areas: AREAS,
         failed_cells: FAILED_CELLS,
     };
-    let overview = read(&database, extent).await;
-    database.close().await;
-    let page = page(&origin, &overview?);
+    let page = report::page(&origin, &database.store.overview(extent).await?);
     match &options.output {
-        None => print(page.trim_end()),
+        None => print_raw(&page)?,
         Some(path) => {
             let (draft, mut file) = Draft::create(path)?;
-            file.write_all(page.as_bytes()).with_context(|| format!("could not write {}", path.display()))?;
+            file.write_all(page.as_bytes())?;
             draft.keep()?;
         }
     }
     Ok(Exit::Done)
-}
-
-async fn read(database: &Database, extent: Extent) -> anyhow::Result<Overview> {
-    database.require_tables().await?;
-    Ok(database.store.overview(extent).await?)
 }

@@ -1,38 +1,40 @@
-//! `standin`: the stand-in of the API in a process of its own, for tests and benchmarks.
+//! `standin`: serves the simulated API in a separate process, for tests and benchmarks.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{Exit, print};
+use super::Exit;
+use super::output::print;
+use crate::domain::duration;
 use crate::standin::{DEMO_PLACES, Recipe, Standin, Switches, World};
 use crate::stations;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Where to listen; port 0 takes a free one
+    /// The address to listen on; port 0 selects a free port
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// How many places the world has
+    /// Number of places
     #[arg(long, default_value_t = DEMO_PLACES)]
     places: usize,
-    /// What the world is made from
+    /// Seed of the random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Which week of the world it is
+    /// Week of the world; about 2 % of the places change each week
     #[arg(long, default_value_t = 0)]
     week: u32,
-    /// How long every answer takes
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "0s")]
+    /// Latency of every response
+    #[arg(long, value_parser = duration::parse, default_value = "0s")]
     latency: Duration,
-    /// How many requests a second are allowed
+    /// Maximum number of requests per second
     #[arg(long)]
     per_second: Option<u32>,
-    /// How many requests may be in flight
+    /// Maximum number of requests in flight
     #[arg(long)]
     max_in_flight: Option<usize>,
-    /// The share of requests that meet a fault, 0 to 1
+    /// Share of requests that fail, from 0 to 1
     #[arg(long, default_value_t = 0.0)]
     fault_share: f64,
 }
@@ -49,7 +51,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Exit> {
         ..Switches::default()
     });
     let listening = standin.bind(options.listen).await.context("could not listen")?;
-    print(&listening.url());
+    print(&listening.url())?;
     listening.serve().await;
     Ok(Exit::Done)
 }

@@ -1,42 +1,81 @@
-//! The environment of the process, the only place where it is read.
+//! The environment variables of the process. Only this module reads them.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use config::Map;
 
-use super::Error;
+use super::values::fault;
+use super::{Error, redaction, secret_file};
 
-/// The secrets, each under its usual name and its key.
+/// Prefix of this program's own variables.
+const PREFIX: &str = "SANGGWOND_";
+
+/// The secrets: the usual variable of each, and the variable of its key.
 const SECRETS: [(&str, &str); 2] =
     [("DATABASE_URL", "SANGGWOND_DATABASE__URL"), ("KAKAO_REST_API_KEY", "SANGGWOND_KAKAO__API_KEY")];
 
+/// Variable that names the folder of systemd credentials.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// Variables of proxies, whose URLs may contain passwords. The lower-case names are read too.
+const PROXIES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+
 /// The variables of a process.
 #[derive(Clone)]
-pub struct Environment(HashMap<String, String>);
+pub struct Environment(HashMap<OsString, OsString>);
 
-impl FromIterator<(String, String)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        Self(variables.into_iter().collect())
+impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 
 impl Environment {
-    /// The variables of this process; those that are no UTF-8 are left out.
+    /// The variables of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
+        std::env::vars_os().collect()
+    }
+
+    /// Checks that this program's variables can be used: an unreadable one must not be treated as unset.
+    ///
+    /// # Errors
+    /// When one is empty, is not UTF-8, is in quotes, or has a control character.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let mut ours: Vec<_> = self.0.iter().filter(|(name, _)| is_ours(name)).collect();
+        ours.sort_unstable();
+        for (name, value) in ours {
+            let faulty = |reason| Error::Variable { name: name.display().to_string(), reason };
+            let Some(text) = name.to_str().and_then(|_| value.to_str()) else {
+                return Err(faulty("is not UTF-8; in a URL, write such a character as %XX"));
+            };
+            if text.trim().is_empty() {
+                // If it were treated as unset, the program would use another database, folder or key.
+                return Err(faulty("is empty; give it a value, or unset it"));
+            }
+            if let Some(reason) = fault(text.trim()) {
+                return Err(faulty(reason));
+            }
+        }
+        Ok(())
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.path(name).and_then(OsStr::to_str).map(str::trim).filter(|value| !value.is_empty())
     }
 
-    /// The variables `SANGGWOND_…`. Numbers are not guessed: `0012e345` is a text until a number is wanted.
+    /// The value of a variable, which need not be UTF-8; `None` if it is unset or empty.
+    fn path(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// The variables `SANGGWOND_…`. A value stays a string until a numeric field parses it, so `0012e345` is not read
+    /// as a number by mistake.
     pub(super) fn overrides(&self) -> config::Environment {
-        source(self.0.clone().into_iter().filter(|(name, _)| name.starts_with("SANGGWOND_")).collect())
+        let names = self.0.keys().filter_map(|name| name.to_str()).filter(|name| name.starts_with(PREFIX));
+        source(names.filter_map(|name| Some((name.to_owned(), self.get(name)?.to_owned()))).collect())
     }
 
     /// The secrets from their usual variables, from files that variables name, or from systemd credentials.
@@ -56,30 +95,52 @@ impl Environment {
         }
         let variable = format!("{name}_FILE");
         if let Some(path) = self.get(&variable) {
-            return read(Path::new(path), &variable).map(Some);
+            return secret_file::read(Path::new(path), &variable).map(Some);
         }
-        let credential = self.get("CREDENTIALS_DIRECTORY").map(|folder| Path::new(folder).join(name.to_lowercase()));
-        match credential.filter(|path| path.exists()) {
-            Some(path) => read(&path, "CREDENTIALS_DIRECTORY").map(Some),
-            None => Ok(None),
+        let Some(folder) = self.get(CREDENTIALS) else { return Ok(None) };
+        let path = Path::new(folder).join(name.to_lowercase());
+        // An error, such as a folder that may not be entered, does not prove that the secret is missing.
+        match path.try_exists() {
+            Ok(false) => Ok(None),
+            Ok(true) | Err(_) => secret_file::read(&path, CREDENTIALS).map(Some),
         }
+    }
+
+    /// Registers for redaction the secrets in variables that the database driver and the HTTP client read themselves.
+    pub(super) fn register_secrets(&self) {
+        if let Some(password) = self.get("PGPASSWORD") {
+            redaction::register(password);
+        }
+        for name in PROXIES.into_iter().flat_map(|name| [name.to_owned(), name.to_lowercase()]) {
+            if let Some(url) = self.get(&name) {
+                redaction::register_passwords(url);
+            }
+        }
+    }
+
+    /// Warnings about secret files that other users can read. systemd credentials are not checked: their folder is
+    /// private.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let unset = SECRETS.iter().filter(|(name, _)| self.get(name).is_none());
+        let files = unset.filter_map(|(name, _)| self.get(&format!("{name}_FILE")));
+        files.filter_map(|path| secret_file::warning(Path::new(path))).collect()
     }
 
     /// The folders of `PATH`.
     pub(super) fn program_folders(&self) -> Vec<PathBuf> {
-        self.get("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default()
+        self.path("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default()
     }
 
-    /// Where a program of this user keeps what must outlive it.
+    /// The folder for data that must outlive the process.
     pub(super) fn state_directory(&self) -> PathBuf {
-        if let Some(folder) = self.get("STATE_DIRECTORY") {
+        if let Some(folder) = self.path("STATE_DIRECTORY") {
             return PathBuf::from(folder);
         }
-        if let Some(folder) = self.get("XDG_STATE_HOME") {
+        if let Some(folder) = self.path("XDG_STATE_HOME") {
             return Path::new(folder).join("sanggwond");
         }
-        // The server never runs as root, and nobody else may enter root's home.
-        match self.get("HOME") {
+        // The private server does not run as root, and other accounts cannot enter root's home.
+        match self.path("HOME") {
             Some(home) if home != "/root" && home != "/" => Path::new(home).join(".local/state/sanggwond"),
             _ => PathBuf::from("/var/lib/sanggwond"),
         }
@@ -94,27 +155,69 @@ fn source(variables: Map<String, String>) -> config::Environment {
         .source(Some(variables))
 }
 
-fn read(path: &Path, variable: &str) -> Result<String, Error> {
-    let unreadable = |source| Error::SecretFile { variable: variable.to_owned(), path: path.to_owned(), source };
-    Ok(std::fs::read_to_string(path).map_err(unreadable)?.trim().to_owned())
+/// Whether this program reads the variable.
+fn is_ours(name: &OsStr) -> bool {
+    let is_secret = |(secret, _): &(&str, &str)| name == *secret || name == OsStr::new(&format!("{secret}_FILE"));
+    name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) || name == CREDENTIALS || SECRETS.iter().any(is_secret)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use std::os::unix::ffi::OsStringExt;
+
     fn environment(variables: &[(&str, &str)]) -> Environment {
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        variables.iter().copied().collect()
+    }
+
+    fn secret_of(content: &[u8]) -> Result<Option<String>, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        let environment = environment(&[("DATABASE_URL_FILE", file.path().to_str().unwrap())]);
+        let path = file.path().display().to_string();
+        environment.secret("DATABASE_URL").map_err(|error| error.to_string().replace(&path, "FILE"))
     }
 
     #[test]
     fn a_secret_may_come_from_a_file() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "abc\n").unwrap();
+        for content in ["abc", "abc\n", "abc\r\n", " abc \n\n", "\u{feff}abc\n"] {
+            assert_eq!(secret_of(content.as_bytes()).unwrap().as_deref(), Some("abc"), "{content:?}");
+        }
+    }
 
-        let environment = environment(&[("KAKAO_REST_API_KEY_FILE", file.path().to_str().unwrap())]);
+    #[test]
+    fn an_empty_secret_file_is_refused() {
+        let refusal = |content: &[u8]| secret_of(content).unwrap_err();
 
-        assert_eq!(environment.secret("KAKAO_REST_API_KEY").unwrap().as_deref(), Some("abc"));
+        assert_eq!(refusal(b"p\xfc\n"), "FILE, which DATABASE_URL_FILE names, is not UTF-8");
+        assert_eq!(refusal(b"abc\ndef\n"), "FILE, which DATABASE_URL_FILE names, has several lines");
+        assert_eq!(refusal(b"\n"), "FILE, which DATABASE_URL_FILE names, is empty");
+        assert!(refusal(b"\"abc\"\n").contains("begins or ends with a quote"));
+        assert!(refusal(b"a\0bc").contains("control character"));
+    }
+
+    #[test]
+    fn a_secret_file_that_is_large_or_not_a_regular_file_is_refused_immediately() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, large) = (folder.path().join("pipe"), folder.path().join("large"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::write(&large, vec![b'x'; (64 << 10) + 1]).unwrap();
+
+        for (path, reason) in [
+            (pipe.as_path(), "it is a pipe; expected a regular file"),
+            (folder.path(), "it is a folder; expected a regular file"),
+            (Path::new("/dev/zero"), "it is a device; expected a regular file"),
+            (&large, "it is larger than 64 KiB"),
+        ] {
+            for variable in ["DATABASE_URL_FILE", "KAKAO_REST_API_KEY_FILE"] {
+                let environment = environment(&[(variable, path.to_str().unwrap())]);
+                let error = environment.secrets().unwrap_err();
+                let cause = std::error::Error::source(&error).unwrap().to_string();
+
+                assert_eq!(cause, reason, "{variable}");
+            }
+        }
     }
 
     #[test]
@@ -125,7 +228,57 @@ mod tests {
     }
 
     #[test]
-    fn root_keeps_its_state_where_others_may_enter() {
+    fn an_unreadable_credentials_folder_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+
+        // A file instead of a folder.
+        let error = environment(&[(CREDENTIALS, file.path().to_str().unwrap())]).secret("DATABASE_URL").unwrap_err();
+
+        assert!(error.to_string().starts_with("could not read "), "{error}");
+    }
+
+    #[test]
+    fn one_of_our_variables_that_is_not_utf_8_is_refused() {
+        let latin_1 = || OsString::from_vec(b"postgres://u:p\xfc@h/d".to_vec());
+        for name in [
+            "DATABASE_URL",
+            "DATABASE_URL_FILE",
+            "KAKAO_REST_API_KEY",
+            "KAKAO_REST_API_KEY_FILE",
+            "CREDENTIALS_DIRECTORY",
+            "SANGGWOND_CRAWL__KEYWORDS",
+        ] {
+            let refusal = [(name, latin_1())].into_iter().collect::<Environment>().check().unwrap_err().to_string();
+
+            assert_eq!(refusal, format!("{name} is not UTF-8; in a URL, write such a character as %XX"));
+        }
+        let name = OsString::from_vec(b"SANGGWOND_CRAWL__\xff".to_vec());
+        assert!([(name, "1")].into_iter().collect::<Environment>().check().is_err());
+        assert!([("OTHER", latin_1())].into_iter().collect::<Environment>().check().is_ok());
+    }
+
+    #[test]
+    fn one_of_our_variables_in_quotes_is_refused_without_repeating_it() {
+        for value in ["\"canary\"", "'canary'", "\"canary", "canary'", "“canary”", " \"canary\"\r"] {
+            let refusal = environment(&[("DATABASE_URL", value)]).check().unwrap_err().to_string();
+
+            assert!(refusal.starts_with("DATABASE_URL begins or ends with a quote"), "{refusal}");
+            assert!(refusal.contains("docker --env-file") && !refusal.contains("canary"), "{refusal}");
+        }
+        assert!(environment(&[("OTHER", "\"a\""), ("DATABASE_URL", "postgres://h/d\r")]).check().is_ok());
+        assert!(environment(&[("DATABASE_URL", "postgres://h/d\nSECOND=1")]).check().is_err());
+    }
+
+    #[test]
+    fn folders_need_not_be_utf_8() {
+        let folder = OsString::from_vec(b"/home/p\xfc".to_vec());
+        let environment: Environment = [("STATE_DIRECTORY", folder.clone())].into_iter().collect();
+
+        assert_eq!(environment.state_directory(), Path::new(&folder));
+    }
+
+    #[test]
+    fn the_state_directory_of_root_is_in_var_lib() {
         assert_eq!(environment(&[("HOME", "/root")]).state_directory(), Path::new("/var/lib/sanggwond"));
         assert_eq!(environment(&[("HOME", "/home/a")]).state_directory(), Path::new("/home/a/.local/state/sanggwond"));
     }

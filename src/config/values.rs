@@ -1,4 +1,4 @@
-//! Values that are more than a text or a number, each refused with a sentence that says what would be right.
+//! Parses and validates values of the configuration. Each error says what would be right.
 
 use std::collections::HashSet;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -8,22 +8,35 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
+use crate::domain::duration as durations;
 use crate::domain::keyword::Keyword;
+use crate::domain::price::Price;
 use crate::domain::run::Coverage;
 
-/// Reads a duration such as `10s`.
+/// Quotation marks that may surround a value by mistake.
+const QUOTES: [char; 8] = ['"', '\'', '`', '“', '”', '‘', '’', '＂'];
+
+/// What is wrong with the text of a variable or a secret file, if anything. The message does not repeat the text.
+pub(super) fn fault(text: &str) -> Option<&'static str> {
+    if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
+        return Some(
+            "begins or ends with a quote, which would be part of the value: remove it (docker --env-file keeps the quotes \
+             that a shell removes)",
+        );
+    }
+    text.contains(char::is_control).then_some("has a line break or another control character in it")
+}
+
+/// Reads a duration such as `10s`, of at most ten years.
 ///
 /// # Errors
-/// When it is none.
-pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(text.trim())
-        .map_err(|error| D::Error::custom(format!("{text:?} is no duration ({error}); write 500ms, 10s, 30m or 7d")))
+/// When it is not a duration, or longer.
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    durations::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 pub(super) fn duration_above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let duration = duration(deserializer)?;
-    if duration.is_zero() { Err(D::Error::custom("it must be longer than zero")) } else { Ok(duration) }
+    durations::parse_above_zero(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 pub(super) fn radius_m<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -31,23 +44,24 @@ pub(super) fn radius_m<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32
     if (1..=20_000).contains(&radius_m) {
         Ok(radius_m)
     } else {
-        Err(D::Error::custom(format!("{radius_m} is no radius; the API takes 1 to 20000 metres")))
+        Err(D::Error::custom(format!("invalid radius {radius_m}; the API takes 1 to 20000 metres")))
     }
 }
 
 pub(super) fn coverage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Coverage, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|()| D::Error::custom(format!("{text:?} is no coverage; write \"station\" or \"complete\"")))
+    text.parse()
+        .map_err(|()| D::Error::custom(format!("unknown coverage {text:?}; expected \"station\" or \"complete\"")))
 }
 
 pub(super) fn max_in_flight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroUsize, D::Error> {
     let count = usize::deserialize(deserializer)?;
     NonZeroUsize::new(count)
         .filter(|count| count.get() <= 1000)
-        .ok_or_else(|| D::Error::custom(format!("{count} is no number of requests; write 1 to 1000")))
+        .ok_or_else(|| D::Error::custom(format!("invalid number of requests {count}; expected 1 to 1000")))
 }
 
-/// The scheduler looks for its last ticks among the runs that are kept.
+/// At least 20, because the scheduler finds its last ticks in the run history.
 pub(super) fn keep_runs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
     let count = u32::deserialize(deserializer)?;
     NonZeroU32::new(count)
@@ -60,8 +74,15 @@ pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     if rate.is_finite() && (0.001..=100_000.0).contains(&rate) {
         Ok(Some(rate))
     } else {
-        Err(D::Error::custom(format!("{rate} is no rate; write a number above zero, or leave it out")))
+        Err(D::Error::custom(format!("invalid rate {rate}; expected a number above zero, or no value")))
     }
+}
+
+pub(super) fn price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Price, D::Error> {
+    let won = f64::deserialize(deserializer)?;
+    Price::new(won).ok_or_else(|| {
+        D::Error::custom(format!("invalid price {won}; expected won per request, from 0 to {}", Price::MAX_WON))
+    })
 }
 
 pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -69,21 +90,27 @@ pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D
     if (0.0..=1.0).contains(&share) {
         Ok(share)
     } else {
-        Err(D::Error::custom(format!("{share} is no share; write a number from 0 to 1, such as 0.1 for a tenth")))
+        Err(D::Error::custom(format!("invalid share {share}; expected a number from 0 to 1, such as 0.1 for a tenth")))
     }
 }
 
 pub(super) fn base_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match reqwest::Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
-            Ok(text.trim_end_matches('/').to_owned())
-        }
-        _ => Err(D::Error::custom(format!("{text:?} is no URL; write one such as \"https://dapi.kakao.com\""))),
+    // Do not repeat the text, because it may contain a password.
+    let refused = |fault| D::Error::custom(format!("{fault}; write one such as \"https://dapi.kakao.com\""));
+    let url = reqwest::Url::parse(&text).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.ok_or_else(|| refused("it is not the URL of an HTTP server"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused("it is a URL with a user or a password, which would be sent and recorded"));
     }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refused("it is a URL with a query (?) or a fragment (#)"));
+    }
+    Ok(text.trim().trim_end_matches('/').to_owned())
 }
 
-/// A key that fits a header. What is wrong with it is said without repeating it.
+/// A key that fits into an HTTP header. The error does not repeat it.
 pub(super) fn api_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let key = text.trim();
@@ -93,7 +120,7 @@ pub(super) fn api_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     Ok(Some(SecretString::from(key)))
 }
 
-/// A list of texts and tables, or one text with commas.
+/// A list of strings and tables, or one comma-separated string.
 pub(super) fn keywords<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Keyword>, D::Error> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -128,6 +155,12 @@ pub(super) fn keywords<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
             .collect::<Result<Vec<_>, _>>(),
     }
     .map_err(D::Error::custom)?;
+    if let Some(quoted) = keywords.iter().find(|keyword| fault(keyword.query()).is_some()) {
+        return Err(D::Error::custom(format!(
+            "{:?} begins or ends with a quote, which would be searched for: remove it",
+            quoted.query()
+        )));
+    }
     let mut known = HashSet::new();
     match keywords.iter().find(|keyword| !known.insert(keyword.query())) {
         Some(twice) => Err(D::Error::custom(format!("{:?} is in the list twice", twice.query()))),

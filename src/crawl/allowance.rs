@@ -1,24 +1,26 @@
-//! The day's quota, as the crawl spends it.
+//! Reserves requests from the quota in the database.
 //!
-//! Requests are reserved in the database before they are sent, fifty at a time, and what is left is given back at a clean
-//! end. A process that dies has reserved too much, never too little, so the day's quota is never undercounted.
+//! Requests are reserved before they are sent, 50 at a time, and unused ones are returned at a clean end. If the process is
+//! killed, too many requests stay counted, never too few.
 
 use chrono::NaiveDate;
 use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::clock;
-use crate::kakao::{Allowance, Error, quota};
+use crate::domain::quota::{Quotas, day_of};
+use crate::kakao::{Allowance, Error};
 use crate::store::Store;
+use crate::telemetry::chain;
 
 /// How many requests are reserved at a time.
 const RESERVE: u32 = 50;
 
-/// Requests reserved on a day.
+/// Requests that are reserved for a day and not sent yet.
 #[derive(Debug)]
-pub struct Reserve<'a> {
-    store: &'a Store,
-    daily_quota: u32,
+pub struct Reserve {
+    store: Store,
+    quotas: Quotas,
     left: Mutex<Left>,
 }
 
@@ -28,15 +30,15 @@ struct Left {
     requests: u32,
 }
 
-impl<'a> Reserve<'a> {
-    /// Begins without any.
+impl Reserve {
+    /// A reserve without requests.
     #[must_use]
-    pub fn new(store: &'a Store, daily_quota: u32) -> Self {
-        let left = Mutex::new(Left { day: quota::day_of(clock::now()), requests: 0 });
-        Self { store, daily_quota, left }
+    pub fn new(store: Store, quotas: Quotas) -> Self {
+        let left = Mutex::new(Left { day: day_of(clock::now()), requests: 0 });
+        Self { store, quotas, left }
     }
 
-    /// Gives back what was not sent.
+    /// Returns the unused requests to the database.
     pub async fn close(&self) {
         let mut left = self.left.lock().await;
         self.give_back(&left).await;
@@ -53,37 +55,27 @@ impl<'a> Reserve<'a> {
     }
 }
 
-impl Allowance for Reserve<'_> {
+impl Allowance for Reserve {
     async fn take(&self) -> Result<(), Error> {
-        let today = quota::day_of(clock::now());
+        let today = day_of(clock::now());
         let mut left = self.left.lock().await;
         if left.day != today {
             self.give_back(&left).await;
             *left = Left { day: today, requests: 0 };
         }
         if left.requests == 0 {
-            let quotas = (self.daily_quota, quota::MONTHLY);
-            let reserved = self.store.reserve_requests(today, RESERVE, quotas).await;
-            left.requests = reserved.map_err(|error| Error::Allowance(describe(&error)))?;
+            let reserved = self.store.reserve_requests(today, RESERVE, self.quotas).await;
+            let reserved = reserved.map_err(|error| Error::Allowance(chain(&error)))?;
+            left.requests = reserved.map_err(Error::AllowanceSpent)?;
         }
-        let (day, month) = (self.daily_quota, quota::MONTHLY);
-        let spent =
-            || Error::AllowanceSpent(format!("{today} in Seoul has had its {day} requests, or its month {month}"));
-        left.requests = left.requests.checked_sub(1).ok_or_else(spent)?;
+        left.requests -= 1;
         Ok(())
     }
 
     fn put_back(&self) {
-        // Where somebody reserves right now, one request more than was sent is counted: never too few.
+        // While another task reserves requests, this one is lost: one request too many stays counted.
         if let Ok(mut left) = self.left.try_lock() {
             left.requests += 1;
         }
-    }
-}
-
-fn describe(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

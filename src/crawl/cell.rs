@@ -1,105 +1,128 @@
-//! Reading one cell: page after page until its end, and what follows from them.
+//! Reads one cell page by page, and decides whether it is done or must be divided.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::{Crawl, cover};
-use crate::domain::cell::{Cell, CellArea, Ending, Evidence, Outcome, Shown, Sort, Step, Traffic, next_step};
-use crate::domain::geo::{Area, Circle, LatLng, Rect};
-use crate::domain::keyword::{CATEGORY_GROUP_CODES, Keyword};
-use crate::kakao::{Allowance, Error, Search};
+use super::api::Api;
+use super::divisions::Divisions;
+use super::memory::Share;
+use super::searches::Searches;
+use crate::domain::cell::{Cell, CellArea, Ending, Evidence, Outcome, Rejected, Shown, Sort, Step, Traffic, next_step};
+use crate::domain::geo::{Area, Rect};
+use crate::domain::keyword::CATEGORY_GROUP_CODES;
+use crate::domain::place::Place;
+use crate::kakao::{Error, Search};
 
-/// Reads a cell to its end; with the outcome comes what ended the run, if something did.
-pub(super) async fn read<A: Allowance>(
-    crawl: &Crawl<'_, A>,
-    cell: Cell,
-    halt: &CancellationToken,
-) -> (Outcome, Option<Error>) {
-    let mut reader = Reader { crawl, halt, traffic: Traffic::default() };
-    let read = reader.read(cell).await;
-    let traffic = reader.traffic;
-    match read {
-        Ok((ending, evidence)) => {
-            let (places, documents_rejected) = evidence.into_places();
-            (Outcome { cell, ending, traffic, documents_rejected, places }, None)
-        }
-        // Only whole cells are stored: the rest is fetched again.
-        Err(error) => {
-            let (ending, error) =
-                if let Error::Cell(why) = error { (Ending::Failed(why), None) } else { (Ending::Stopped, Some(error)) };
-            (Outcome { cell, ending, traffic, documents_rejected: 0, places: Vec::new() }, error)
+/// Reads cells. All cells of a run share it.
+pub(super) struct Reader<'a> {
+    pub(super) api: &'a Api,
+    pub(super) searches: &'a Searches,
+    pub(super) divisions: &'a Divisions<'a>,
+    pub(super) page_delay: Duration,
+    /// Cancelled when no more requests are sent.
+    pub(super) halt: CancellationToken,
+}
+
+impl Reader<'_> {
+    /// Reads a cell. Returns its outcome, and the error if it could not be read.
+    ///
+    /// `beginning` is released when the first page has arrived.
+    pub(super) async fn read(
+        &self,
+        cell: Cell,
+        beginning: OwnedSemaphorePermit,
+        share: &mut Share,
+    ) -> (Outcome, Option<Error>) {
+        let mut reading = Reading { reader: self, share, beginning: Some(beginning), traffic: Traffic::default() };
+        let read = reading.cell(cell).await;
+        let traffic = reading.traffic;
+        match read {
+            Ok((ending, evidence)) => {
+                let (places, rejected) = evidence.into_places();
+                (Outcome { cell, ending, traffic, rejected, places }, None)
+            }
+            // Places are stored only if the cell was read completely; otherwise they are fetched again.
+            Err(error) => {
+                let ending = match &error {
+                    Error::Cell(why) | Error::Invalid(why) => Ending::Failed(why.clone()),
+                    Error::Stopped
+                    | Error::KeyRefused(_)
+                    | Error::QuotaSpent(_)
+                    | Error::AllowanceSpent(_)
+                    | Error::Away { .. }
+                    | Error::Allowance(_) => Ending::Stopped,
+                };
+                (Outcome { cell, ending, traffic, rejected: Rejected::default(), places: Vec::new() }, Some(error))
+            }
         }
     }
 }
 
-/// Reads pages for one cell.
-struct Reader<'a, A> {
-    crawl: &'a Crawl<'a, A>,
-    halt: &'a CancellationToken,
+/// The reading of one cell.
+struct Reading<'a> {
+    reader: &'a Reader<'a>,
+    share: &'a mut Share,
+    beginning: Option<OwnedSemaphorePermit>,
     traffic: Traffic,
 }
 
-impl<A: Allowance> Reader<'_, A> {
-    async fn read(&mut self, cell: Cell) -> Result<(Ending, Evidence), Error> {
-        let ground = self.crawl.ground;
+impl Reading<'_> {
+    async fn cell(&mut self, cell: Cell) -> Result<(Ending, Evidence), Error> {
         let gone = || Error::Cell("its station or keyword is no longer stored".to_owned());
-        let keyword = ground.keywords.get(&cell.keyword).ok_or_else(gone)?;
+        let search = self.reader.searches.of(cell).ok_or_else(gone)?;
         match cell.area {
-            CellArea::Around(station) => {
-                let center = *ground.centers.get(&station).ok_or_else(gone)?;
-                let circle = Circle { center, radius_m: ground.map.radius_m() };
-                let evidence = self.pages(Search::new(keyword, Area::Circle(circle))).await?;
+            CellArea::Around(_) => {
+                let evidence = self.pages(search).await?;
                 Ok((done(&evidence), evidence))
             }
-            CellArea::Within(rect) => self.rect(cell, keyword, rect).await,
+            CellArea::Within(rect) => self.rect(cell, search, rect).await,
         }
     }
 
-    /// A rectangle is proven, or read once more, or divided.
-    async fn rect(&mut self, cell: Cell, keyword: &Keyword, rect: Rect) -> Result<(Ending, Evidence), Error> {
-        let search = Search::new(keyword, Area::Rect(rect.grown()));
+    /// Reads a rectangle. If the result is doubtful or incomplete, it is read once more; if it is truncated, it is divided.
+    async fn rect(&mut self, cell: Cell, search: Search<'_>, rect: Rect) -> Result<(Ending, Evidence), Error> {
         let mut evidence = self.pages(search).await?;
-        // What is no place in one order is none in the other.
-        if evidence.is_doubtful() || (!evidence.is_cut_off() && !evidence.is_whole()) {
+        // Rejected documents are no reason to read again: they would be rejected in the other order, too.
+        if evidence.is_doubtful() || (!evidence.is_truncated() && !evidence.is_whole()) {
             self.pause().await?;
             evidence.join(self.pages(Search { sort: Sort::Distance, ..search }).await?);
+            self.share.keep(evidence.size_bytes());
         }
-        if !evidence.is_cut_off() {
+        if !evidence.is_truncated() {
+            self.reader.divisions.learn(cell.keyword, &evidence);
             return Ok((done(&evidence), evidence));
         }
-        if evidence.is_astray() {
-            // Divided, every piece would be answered as wildly.
+        if evidence.is_outside() {
+            // Dividing would not help: the answers for the sub-rectangles would be just as wrong.
             return Err(Error::Cell("the answer lies outside the rectangle that was asked for".to_owned()));
         }
+        let divisions = self.reader.divisions;
         let (total_count, pages) = (evidence.total_count(), evidence.pages());
-        if !self.crawl.ground.circles.touches(rect) {
-            // Its stations are gone since the run began.
+        if !divisions.concern(rect) {
+            // Its stations were retired or moved after the run began.
             return Ok((Ending::Done { total_count, pages, shown: Shown::Short }, evidence));
         }
-        let pieces = self.pieces(cell, rect, &evidence);
+        divisions.check_count(&cell, total_count).map_err(Error::Cell)?;
+        // The division is CPU-bound: other tasks that are ready go first.
+        tokio::task::yield_now().await;
+        let pieces = divisions.sub_rectangles(cell.keyword, rect, &evidence);
         if pieces.is_empty() {
             self.squeeze(search, &mut evidence).await?;
             return Ok((done(&evidence), evidence));
         }
+        divisions.reserve(pieces.len()).map_err(Error::Cell)?;
         Ok((Ending::Split { total_count, pages, pieces }, evidence))
     }
 
-    fn pieces(&self, cell: Cell, rect: Rect, evidence: &Evidence) -> Vec<Rect> {
-        let ground = self.crawl.ground;
-        let mut known = ground.known.within(cell.keyword, rect);
-        // A place that was found just now stands where one is known already, if it is no newcomer.
-        let is_new = |position: &LatLng| !known.contains(position);
-        let seen: Vec<_> = evidence.places().iter().map(|place| place.position).filter(is_new).collect();
-        known.extend(seen);
-        ground.circles.split(rect, evidence.total_count() as usize, known, cover::CAPACITY)
-    }
-
-    /// Gets what can be had of a rectangle that is too small to be divided: by both orders, and by category group.
+    /// Gets as many places as possible from a rectangle that cannot be divided: in both orders, and per category group.
     async fn squeeze(&mut self, search: Search<'_>, evidence: &mut Evidence) -> Result<(), Error> {
         for sort in [Sort::Accuracy, Sort::Distance] {
             self.pause().await?;
             evidence.extend(self.every_page(Search { sort, ..search }).await?);
+            self.share.keep(evidence.size_bytes());
         }
         if search.keyword.category_group_code().is_some() {
             return Ok(());
@@ -117,6 +140,7 @@ impl<A: Allowance> Reader<'_, A> {
                 let part = self.every_page(Search { sort, groups: Some(groups), ..search }).await?;
                 let is_all = part.shown() == Shown::All;
                 evidence.collect(part);
+                self.share.keep(evidence.size_bytes());
                 if is_all {
                     break;
                 }
@@ -125,10 +149,10 @@ impl<A: Allowance> Reader<'_, A> {
         Ok(())
     }
 
-    /// Reads the pages of a search; of one in a rectangle that shows less than it found, no further page is needed.
+    /// Reads the pages of a search. In a rectangle it stops at the first truncated page, because the rectangle is divided.
     async fn pages(&mut self, search: Search<'_>) -> Result<Evidence, Error> {
         let may_split = matches!(search.area, Area::Rect(_));
-        self.pages_until(search, |evidence| may_split && evidence.is_cut_off()).await
+        self.pages_until(search, |evidence| may_split && evidence.is_truncated()).await
     }
 
     async fn every_page(&mut self, search: Search<'_>) -> Result<Evidence, Error> {
@@ -142,7 +166,12 @@ impl<A: Allowance> Reader<'_, A> {
     ) -> Result<Evidence, Error> {
         let mut evidence = Evidence::of(search.area);
         loop {
-            let answer = self.crawl.client.page(&search, self.crawl.allowance, self.halt, &mut self.traffic).await?;
+            self.wait_for_memory().await?;
+            let answer = self.reader.api.page(&search, &self.reader.halt, &mut self.traffic).await?;
+            self.beginning = None;
+            if !self.share.take(answer.places.iter().map(Place::size_bytes).sum()) {
+                return Err(Error::Cell("the places of its answers take more than 2 MiB".to_owned()));
+            }
             let step = next_step(search.page, answer.meta, answer.documents);
             evidence.add(answer.meta, answer.places, answer.rejected);
             match step {
@@ -153,12 +182,21 @@ impl<A: Allowance> Reader<'_, A> {
         }
     }
 
-    /// The delay between two pages.
+    /// Waits until the memory limit allows another page.
+    async fn wait_for_memory(&mut self) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            () = self.reader.halt.cancelled() => Err(Error::Stopped),
+            () = self.share.wait() => Ok(()),
+        }
+    }
+
+    /// Waits for the delay between two pages.
     async fn pause(&self) -> Result<(), Error> {
         tokio::select! {
             biased;
-            () = self.halt.cancelled() => Err(Error::Stopped),
-            () = tokio::time::sleep(self.crawl.ground.page_delay) => Ok(()),
+            () = self.reader.halt.cancelled() => Err(Error::Stopped),
+            () = tokio::time::sleep(self.reader.page_delay) => Ok(()),
         }
     }
 }

@@ -1,25 +1,27 @@
-//! Which cells a run has.
+//! Plans the cells of a run.
 
 use std::collections::BTreeSet;
 
-use super::cover::{self, Circles};
+use super::cover::Circles;
 use super::known::Known;
 use crate::domain::cell::CellArea;
 use crate::domain::geo::Circle;
+use crate::domain::inventory::Inventory;
+use crate::domain::keyword::{Keyword, StoredKeyword};
 use crate::domain::run::Scope;
-use crate::domain::station::StoredStation;
-use crate::store::{PlannedCell, StoredKeyword};
+use crate::domain::station::{Station, StationId, StoredStation, recognise};
+use crate::store::PlannedCell;
 
-/// Why there is nothing to do.
+/// Why a run cannot be planned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A name that no station has.
+    /// No station has this name; the second field lists similar names.
     #[error("no station is called {0:?}{hint}", hint = hint(.1))]
     UnknownStation(String, Vec<String>),
-    /// A keyword that is not configured.
-    #[error("{0:?} is no configured keyword; the keywords are {keywords}", keywords = .1.join(", "))]
+    /// This keyword is not configured; the second field lists those that are.
+    #[error("{0:?} is not a configured keyword; the keywords are {keywords}", keywords = .1.join(", "))]
     UnknownKeyword(String, Vec<String>),
-    /// Nothing to crawl.
+    /// There are no stations or no keywords.
     #[error("there is nothing to crawl: no stations or no keywords")]
     Empty,
 }
@@ -38,82 +40,120 @@ pub struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    /// What a scope means.
+    /// Selects the stations and keywords in a scope.
     ///
     /// # Errors
-    /// When the scope names what is not there, or nothing is left to do.
+    /// When the scope names an unknown station or keyword, or the selection is empty.
     pub fn new(stations: &'a [StoredStation], keywords: &'a [StoredKeyword], scope: &Scope) -> Result<Self, Error> {
-        let wanted_stations = names(stations, scope)?;
-        for query in &scope.keywords {
-            if keywords.iter().all(|known| known.keyword.query() != query) {
-                let known = keywords.iter().map(|known| known.keyword.query().to_owned()).collect();
-                return Err(Error::UnknownKeyword(query.clone(), known));
-            }
-        }
-        let in_scope = |known: &&StoredKeyword| {
-            scope.keywords.is_empty() || scope.keywords.iter().any(|query| query == known.keyword.query())
-        };
-        let is_wanted = |stored: &&StoredStation| {
-            scope.stations.is_empty() || wanted_stations.contains(stored.station.name.as_str())
-        };
+        let names = named(stations.iter().map(|stored| stored.station.name.as_str()), scope)?;
+        require_keywords(keywords.iter().map(|stored| &stored.keyword), scope)?;
+        let is_wanted =
+            |stored: &&StoredStation| names.as_ref().is_none_or(|names| names.contains(stored.station.name.as_str()));
         let selection = Self {
             stations: stations.iter().filter(is_wanted).collect(),
-            keywords: keywords.iter().filter(in_scope).collect(),
+            keywords: keywords.iter().filter(|stored| is_in_scope(&stored.keyword, scope)).collect(),
         };
         if selection.stations.is_empty() || selection.keywords.is_empty() { Err(Error::Empty) } else { Ok(selection) }
     }
 
-    /// Every keyword around every station, station by station.
+    /// Selects the stored stations and keywords that are in an inventory.
+    ///
+    /// # Errors
+    /// When the selection is empty.
+    pub fn of(
+        stations: &'a [StoredStation],
+        keywords: &'a [StoredKeyword],
+        inventory: &Inventory,
+    ) -> Result<Self, Error> {
+        let ids: BTreeSet<StationId> = recognise(stations, &inventory.stations).into_iter().flatten().collect();
+        let queries: BTreeSet<&str> = inventory.keywords.iter().map(Keyword::query).collect();
+        let selection = Self {
+            stations: stations.iter().filter(|stored| ids.contains(&stored.id)).collect(),
+            keywords: keywords.iter().filter(|stored| queries.contains(stored.keyword.query())).collect(),
+        };
+        if selection.stations.is_empty() || selection.keywords.is_empty() { Err(Error::Empty) } else { Ok(selection) }
+    }
+
+    /// One cell for each keyword around each station, ordered by station.
     #[must_use]
     pub fn around_stations(&self) -> Vec<PlannedCell> {
         let around = |stored: &&StoredStation| CellArea::Around(stored.id);
         let cells = self.stations.iter().map(around);
-        cells.flat_map(|area| self.keywords.iter().map(move |known| PlannedCell { keyword: known.id, area })).collect()
+        let planned =
+            |area| self.keywords.iter().map(move |known| PlannedCell { keyword: known.id, area, parent: None });
+        cells.flat_map(planned).collect()
     }
 
-    /// Every keyword in rectangles that cover the ground around all stations, keyword by keyword.
+    /// The rectangles of each keyword that cover the area around all stations, ordered by keyword.
     #[must_use]
     pub fn in_rectangles(&self, radius_m: u32, known: &Known) -> Vec<PlannedCell> {
         let circles = self.circles(radius_m);
         let rects = |stored: &&StoredKeyword| {
             let keyword = stored.id;
-            let rects = circles.cover(known.of(keyword).to_vec(), cover::CAPACITY);
-            rects.into_iter().map(move |rect| PlannedCell { keyword, area: CellArea::Within(rect) })
+            let rects = circles.cover(known.of(keyword), &known.requests(keyword));
+            rects.into_iter().map(move |rect| PlannedCell { keyword, area: CellArea::Within(rect), parent: None })
         };
         self.keywords.iter().flat_map(rects).collect()
     }
 
-    /// The ground around the stations.
+    /// The area around the stations.
     #[must_use]
     pub fn circles(&self, radius_m: u32) -> Circles {
         Circles::new(self.stations.iter().map(|stored| Circle { center: stored.station.position, radius_m }))
     }
 }
 
-/// The station names that a scope means; the suffix 역 may be left out. One name may stand for several stations.
-fn names<'a>(stations: &'a [StoredStation], scope: &Scope) -> Result<BTreeSet<&'a str>, Error> {
-    let known: BTreeSet<&str> = stations.iter().map(|stored| stored.station.name.as_str()).collect();
-    scope
-        .stations
-        .iter()
-        .map(|name| {
-            let with_suffix = format!("{name}역");
-            known.get(name.as_str()).or_else(|| known.get(with_suffix.as_str())).copied().ok_or_else(|| {
-                let stem = name.trim_end_matches('역');
-                let is_similar = |known: &&&str| !stem.is_empty() && known.contains(stem);
-                let similar = known.iter().filter(is_similar).take(5).map(|name| (*name).to_owned()).collect();
-                Error::UnknownStation(name.clone(), similar)
-            })
+/// Limits an inventory to a scope.
+///
+/// # Errors
+/// When the scope names an unknown station or keyword, or nothing is left.
+pub fn part(inventory: &Inventory, scope: &Scope) -> Result<Inventory, Error> {
+    let names = named(inventory.stations.iter().map(|station| station.name.as_str()), scope)?;
+    require_keywords(inventory.keywords.iter(), scope)?;
+    let is_wanted = |station: &&Station| names.as_ref().is_none_or(|names| names.contains(station.name.as_str()));
+    let stations: Vec<Station> = inventory.stations.iter().filter(is_wanted).cloned().collect();
+    let keywords: Vec<Keyword> =
+        inventory.keywords.iter().filter(|keyword| is_in_scope(keyword, scope)).cloned().collect();
+    if stations.is_empty() || keywords.is_empty() {
+        return Err(Error::Empty);
+    }
+    Ok(Inventory { stations, keywords, radius_m: inventory.radius_m })
+}
+
+fn require_keywords<'a>(known: impl Iterator<Item = &'a Keyword> + Clone, scope: &Scope) -> Result<(), Error> {
+    match scope.keywords.iter().find(|query| known.clone().all(|keyword| keyword.query() != *query)) {
+        Some(query) => Err(Error::UnknownKeyword(query.clone(), known.map(ToString::to_string).collect())),
+        None => Ok(()),
+    }
+}
+
+fn is_in_scope(keyword: &Keyword, scope: &Scope) -> bool {
+    scope.keywords.is_empty() || scope.keywords.iter().any(|query| query == keyword.query())
+}
+
+/// The station names in a scope; `None`: all. The suffix 역 may be omitted, and several stations may have the same name.
+fn named<'a>(known: impl Iterator<Item = &'a str>, scope: &Scope) -> Result<Option<BTreeSet<&'a str>>, Error> {
+    if scope.stations.is_empty() {
+        return Ok(None);
+    }
+    let known: BTreeSet<&str> = known.collect();
+    let find = |name: &String| {
+        let with_suffix = format!("{name}역");
+        known.get(name.as_str()).or_else(|| known.get(with_suffix.as_str())).copied().ok_or_else(|| {
+            let stem = name.trim_end_matches('역');
+            let is_similar = |known: &&&str| !stem.is_empty() && known.contains(stem);
+            let similar = known.iter().filter(is_similar).take(5).map(|name| (*name).to_owned()).collect();
+            Error::UnknownStation(name.clone(), similar)
         })
-        .collect()
+    };
+    scope.stations.iter().map(find).collect::<Result<_, _>>().map(Some)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::geo::LatLng;
-    use crate::domain::keyword::{Keyword, KeywordId};
-    use crate::domain::station::{Station, StationId};
+    use crate::domain::keyword::KeywordId;
 
     fn station(id: i32, name: &str) -> StoredStation {
         let position = LatLng::new(37.5, 127.0).unwrap();

@@ -1,107 +1,146 @@
-//! Looking back on a run that is through: what it proves, what it missed, and what of that is believed.
+//! Reviews a run without pending cells: which areas were covered completely, which known places were missing, and whether
+//! that is plausible.
+
+mod confirm;
+mod coverage;
+mod doubts;
+mod guard;
+mod proven;
+pub mod regions;
+pub mod rules;
 
 use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::coverage::{self, Judged};
-use super::guard::{Held, Tallies};
-use super::proven::Proven;
-use super::{Crawl, confirm};
+use super::api::Api;
+use super::searches::Searches;
+use super::writer::Writer;
+use crate::domain::cell::are_too_many_rejected;
+use crate::domain::geo::LatLng;
 use crate::domain::keyword::KeywordId;
 use crate::domain::place::PlaceId;
-use crate::kakao::Allowance;
-use crate::store::{self, Findings, Leaving, Miss};
+use crate::domain::station::{StationId, StationMap};
+use crate::store::{self, Findings, Miss, NamedPlace};
+use confirm::ByName;
+use coverage::Judged;
+use doubts::Doubted;
+use guard::{Held, Tallies};
+use proven::Proven;
+use regions::Regions;
+use rules::{Guard, Rules};
 
-/// When a place that was not found is taken for gone.
+/// What the review compares the results of a run with.
+#[derive(Debug)]
+pub struct Expected {
+    /// The stations in the scope of the run, with their positions.
+    pub covered: Vec<(StationId, LatLng)>,
+    /// The regions of the stations.
+    pub regions: Regions,
+    /// When a place that was not found counts as gone.
+    pub rules: Rules,
+    /// Stations and keywords that left the configuration but are crawled, as a sentence.
+    pub retirement_held_back: Option<String>,
+}
+
+/// A review and what it uses.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// After so many misses in a row.
-    pub close_after: u32,
-    /// Where more than this share is missed, nothing of it is believed.
-    pub max_miss_share: f64,
-    /// So many places are asked for by name in a run before they are closed; none: they are closed unasked.
-    pub confirm_closings: u32,
-    /// Whether misses are believed whatever their share is.
-    pub guard: Guard,
+pub(super) struct Review<'a> {
+    /// The API.
+    pub(super) api: &'a Api,
+    /// Writes the results of searches by name.
+    pub(super) writer: &'a Writer,
+    /// The stations and keywords of the run.
+    pub(super) searches: &'a Searches,
+    /// What the results are compared with.
+    pub(super) expected: &'a Expected,
 }
 
-/// Whether many misses at once are believed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Guard {
-    /// They are not.
-    #[default]
-    Up,
-    /// They are: a person has looked.
-    Down,
-}
-
-/// Looks back on a run; `None` where the stop token fired meanwhile.
-pub(super) async fn of<A: Allowance>(
-    crawl: &Crawl<'_, A>,
-    stop: &CancellationToken,
-) -> Result<Option<Findings>, store::Error> {
-    let ground = crawl.ground;
-    let Judged { mut coverage, doubted, proven, barren } = coverage::judge(crawl).await?;
-    let held = match ground.rules.guard {
-        Guard::Up => tally(crawl, &proven).await?.judge(ground.rules.max_miss_share, &proven.keywords(), &barren),
-        Guard::Down => Held::default(),
-    };
-    let held_back = held.reason(
-        |keyword| ground.keywords.get(&keyword).map(ToString::to_string).unwrap_or_default(),
-        |region| ground.regions.name(region).to_owned(),
-    );
-    if let Some(reason) = &held_back {
-        warn!(run.id = %crawl.fence.run, "{reason}");
-    }
-    // What is not believed proves nothing either.
-    coverage.retain(|one| {
-        let center = ground.centers.get(&one.station);
-        center.is_none_or(|center| !held.holds(one.keyword, ground.regions.at(*center)))
-    });
-    let unseen = crawl
-        .store
-        .misses(crawl.fence.run, &proven.keywords(), |keyword, position| {
-            proven.holds(keyword, position) && !held.holds(keyword, ground.regions.at(position))
-        })
-        .await?;
-    let Some((missed, gone)) = part(crawl, unseen, stop).await? else { return Ok(None) };
-    let doubted = doubted.into_iter().collect();
-    Ok(Some(Findings { stations: ground.map.clone(), coverage, doubted, missed, gone, held_back }))
-}
-
-/// Counts what was looked for and what was missed.
-async fn tally<A>(crawl: &Crawl<'_, A>, proven: &Proven) -> Result<Tallies, store::Error> {
-    let mut tallies = Tallies::default();
-    let count = |keyword: KeywordId, position, is_found| {
-        if proven.holds(keyword, position) {
-            tallies.count(keyword, crawl.ground.regions.at(position), is_found);
+impl Review<'_> {
+    /// Reviews the run; `None` if the stop token is cancelled.
+    pub(super) async fn findings(self, stop: &CancellationToken) -> Result<Option<Findings>, store::Error> {
+        let Self { api, writer, searches, expected } = self;
+        let (store, run, rules) = (&writer.store, writer.fence.run, expected.rules);
+        let by_name = ByName { api, searches };
+        let Some(doubts) = doubts::settle(by_name, writer, rules, stop).await? else { return Ok(None) };
+        let Judged { coverage, doubted, proven, barren } =
+            coverage::judge(store, run, searches, &expected.covered).await?;
+        let counts = store.counts(run).await?;
+        let none = Findings {
+            doubted: doubted.into_iter().collect(),
+            held_back: doubts.reason(searches).into_iter().chain(expected.retirement_held_back.clone()).collect(),
+            ..Findings::none(StationMap::clone(&writer.stations))
+        };
+        if are_too_many_rejected(counts.documents_rejected, counts.documents) {
+            return Ok(Some(none));
         }
-    };
-    crawl.store.for_each_link(crawl.fence.run, &proven.keywords(), count).await?;
-    Ok(tallies)
+        let held = match rules.guard {
+            Guard::Up => self.tally(&proven).await?.judge(rules.max_miss_share, &proven.keywords(), &barren),
+            Guard::Down => Held::default(),
+        };
+        let reason =
+            held.reason(|keyword| searches.keyword_name(keyword), |region| expected.regions.name(region).to_owned());
+        if let Some(reason) = &reason {
+            warn!("{reason}");
+        }
+        let is_accepted = |keyword, position| self.is_accepted(&held, &doubts, keyword, position);
+        let unseen = store
+            .misses(run, &proven.keywords(), |keyword, position| {
+                proven.holds(keyword, position) && is_accepted(keyword, position)
+            })
+            .await?;
+        // If the misses of a keyword are held back, its searches do not count as complete either.
+        let is_shown = |one: &store::StationCoverage| match searches.stations.get(&one.station) {
+            Some(center) => is_accepted(one.keyword, *center),
+            None => !doubts.holds(one.keyword),
+        };
+        let coverage = coverage.into_iter().filter(is_shown).collect();
+        let Some((missed, gone)) = part(by_name, writer, rules, unseen, stop).await? else { return Ok(None) };
+        let held_back = reason.into_iter().chain(none.held_back).collect();
+        Ok(Some(Findings { coverage, missed, gone, held_back, ..none }))
+    }
+
+    /// Whether the misses of a keyword at a position count.
+    fn is_accepted(self, held: &Held, doubts: &Doubted, keyword: KeywordId, position: LatLng) -> bool {
+        !held.holds(keyword, self.expected.regions.at(position)) && !doubts.holds(keyword)
+    }
+
+    /// Counts the matches that were searched for and those that were missed.
+    async fn tally(self, proven: &Proven) -> Result<Tallies, store::Error> {
+        let (store, run) = (&self.writer.store, self.writer.fence.run);
+        let mut tallies = Tallies::default();
+        let count = |keyword: KeywordId, position, is_found| {
+            if proven.holds(keyword, position) {
+                tallies.count(keyword, self.expected.regions.at(position), is_found);
+            }
+        };
+        store.for_each_match(run, &proven.keywords(), count).await?;
+        Ok(tallies)
+    }
 }
 
-/// Parts misses into those that leave a link in doubt and those that give it up.
-async fn part<A: Allowance>(
-    crawl: &Crawl<'_, A>,
+/// Splits misses into those that are only counted and those for which the match is dropped.
+async fn part(
+    by_name: ByName<'_>,
+    writer: &Writer,
+    rules: Rules,
     unseen: Vec<Miss>,
     stop: &CancellationToken,
 ) -> Result<Option<(Vec<Miss>, Vec<Miss>)>, store::Error> {
-    let rules = crawl.ground.rules;
     let (gone, mut missed): (Vec<Miss>, Vec<Miss>) =
         unseen.into_iter().partition(|miss| miss.times >= rules.close_after);
     if rules.confirm_closings == 0 {
         return Ok(Some((missed, gone)));
     }
-    let leaving: Vec<Leaving> = crawl.store.leaving(&gone).await?;
-    let Some(answers) = confirm::ask(crawl, &leaving, rules.confirm_closings, stop).await? else { return Ok(None) };
-    let leaving: BTreeSet<PlaceId> = leaving.into_iter().map(|place| place.id).collect();
-    // What cannot be asked for must not wait for ever.
+    let unmatched: Vec<NamedPlace> = writer.store.left_without_match(&gone).await?;
+    let answers = confirm::ask(by_name, writer, &unmatched, rules.confirm_closings, stop).await?;
+    let Some(answers) = answers else { return Ok(None) };
+    let unmatched: BTreeSet<PlaceId> = unmatched.into_iter().map(|place| place.id).collect();
+    // A place whose name cannot be searched for must not wait forever.
     let is_overdue = |miss: &Miss| answers.unasked.contains(&miss.place) && miss.times >= rules.close_after * 2;
     let is_gone =
-        |miss: &Miss| !leaving.contains(&miss.place) || answers.absent.contains(&miss.place) || is_overdue(miss);
+        |miss: &Miss| !unmatched.contains(&miss.place) || answers.absent.contains(&miss.place) || is_overdue(miss);
     let (gone, waiting): (Vec<Miss>, Vec<Miss>) = gone.into_iter().partition(is_gone);
     missed.extend(waiting);
     missed.retain(|miss| !answers.present.contains(&miss.place));

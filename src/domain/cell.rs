@@ -1,6 +1,7 @@
-//! A cell, one keyword in one area, and what follows from a page of it.
+//! A cell (one keyword searched in one area), its outcome, and how its pages are read.
 
 mod evidence;
+mod rejected;
 
 use std::num::NonZeroU32;
 use std::ops::AddAssign;
@@ -11,18 +12,19 @@ use super::place::Place;
 use super::station::StationId;
 
 pub use evidence::{Evidence, Shown};
+pub use rejected::{Rejected, are_too_many_rejected};
 
-/// The places on a full page.
+/// Number of places on a full page.
 pub const PAGE_SIZE: u32 = 15;
 
-/// The highest page number that the API takes.
+/// The highest page number that the API accepts.
 const LAST_PAGE: u32 = 45;
 
 /// The number of a cell within its run, from 1 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CellNo(pub i32);
 
-/// Where a cell lies.
+/// The area of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CellArea {
     /// Within the run's radius around a station.
@@ -38,22 +40,36 @@ pub struct Cell {
     pub no: CellNo,
     /// What is searched for.
     pub keyword: KeywordId,
-    /// Where.
+    /// The area.
     pub area: CellArea,
     /// How often it has failed in this run.
-    pub chances: i16,
-    /// Requests sent for it so far; the ledger takes an outcome only once, by this number.
+    pub failures: i16,
+    /// Requests sent for it so far. The ledger compares this number, so that an outcome is stored only once.
     pub attempts: i32,
+    /// The cell that was divided into this one and others; `None` for a planned cell.
+    pub parent: Option<Parent>,
 }
 
-/// The requests that were sent for something.
+/// A cell that was divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// Its number within the run.
+    pub no: CellNo,
+    /// Number of matches that the API counted in it.
+    pub total_count: u32,
+}
+
+/// Start of the error of a cell that was not divided because the run has too many cells.
+pub const OVER_LIMIT: &str = "the run has reached its limit of";
+
+/// Numbers of requests sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// All of them.
+    /// All requests.
     pub requests: u32,
-    /// Those that repeated a failed one.
+    /// Requests that repeated a failed one.
     pub retries: u32,
-    /// Those that were answered 429.
+    /// Requests answered with 429.
     pub throttled: u32,
 }
 
@@ -65,18 +81,18 @@ impl AddAssign for Traffic {
     }
 }
 
-/// What became of a cell.
+/// The outcome of the work on a cell.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The cell as it was taken up.
+    /// The cell as it was before.
     pub cell: Cell,
-    /// How it ended.
+    /// How the work ended.
     pub ending: Ending,
-    /// What it cost.
+    /// The requests sent for it.
     pub traffic: Traffic,
-    /// Documents left out because they had no id or no position.
-    pub documents_rejected: u32,
-    /// What it found; empty unless it is done or split.
+    /// Documents that are not stored, or not in full.
+    pub rejected: Rejected,
+    /// The places found; empty unless the cell is done or split.
     pub places: Vec<Place>,
 }
 
@@ -89,49 +105,49 @@ pub enum Ending {
         total_count: u32,
         /// Pages that were read.
         pages: u32,
-        /// How much of what it found the API showed.
+        /// How much of the matches the API showed.
         shown: Shown,
     },
-    /// The API found more than it shows, and pieces take the place of the cell.
+    /// The result was truncated by the API's 45-result limit; the cell is replaced by sub-rectangles.
     Split {
         /// Matches that the API found.
         total_count: u32,
         /// Pages that were read.
         pages: u32,
-        /// The pieces.
+        /// The sub-rectangles.
         pieces: Vec<Rect>,
     },
-    /// It failed, and why.
+    /// It failed for this reason.
     Failed(String),
-    /// The work was stopped before the end; the cell stays as it was.
+    /// The work was stopped before the end; the cell stays pending.
     Stopped,
 }
 
-/// In which order an answer comes.
+/// The order of the results of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
-    /// By relevance, which has nothing to do with the distance.
+    /// By relevance, independent of the distance.
     #[default]
     Accuracy,
-    /// The nearest first.
+    /// By distance from the centre, the nearest first.
     Distance,
 }
 
-/// Where a cell stands in the ledger.
+/// The status of a cell in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CellStatus {
     /// Still to be done.
     Pending,
     /// All its pages are stored.
     Done,
-    /// Its pieces take its place.
+    /// Replaced by its sub-rectangles.
     Split,
-    /// Failed, and given up.
+    /// Failed twice; it is not tried again in this run.
     Failed,
 }
 
 impl CellStatus {
-    /// The word in the database.
+    /// The value in the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -143,17 +159,23 @@ impl CellStatus {
     }
 }
 
-/// How often a cell may fail before it is given up.
-const CHANCES: i16 = 2;
+/// Number of failures after which a cell is not tried again.
+const MAX_FAILURES: i16 = 2;
 
 impl Outcome {
-    /// How often the cell has failed now.
+    /// How often the cell has failed, this outcome included.
     #[must_use]
-    pub fn chances(&self) -> i16 {
-        self.cell.chances + i16::from(matches!(self.ending, Ending::Failed(_)))
+    pub fn failures(&self) -> i16 {
+        self.cell.failures + i16::from(matches!(self.ending, Ending::Failed(_)))
     }
 
-    /// How much of what it found the API showed; `None` unless the cell is done.
+    /// The same outcome as a failure, without its places.
+    #[must_use]
+    pub fn failed(self, reason: String) -> Self {
+        Self { ending: Ending::Failed(reason), places: Vec::new(), rejected: Rejected::default(), ..self }
+    }
+
+    /// How much of the matches the API showed; `None` unless the cell is done.
     #[must_use]
     pub fn shown(&self) -> Option<Shown> {
         match self.ending {
@@ -162,7 +184,7 @@ impl Outcome {
         }
     }
 
-    /// The pieces of a cell that was split.
+    /// The sub-rectangles; empty unless the cell is split.
     #[must_use]
     pub fn pieces(&self) -> &[Rect] {
         match &self.ending {
@@ -171,34 +193,35 @@ impl Outcome {
         }
     }
 
-    /// Where the cell stands now: the first failure leaves it pending, for a second chance at the end of the run.
+    /// The status of the cell after this outcome. After its first failure it stays pending and is tried once more at the
+    /// end of the run.
     #[must_use]
     pub fn status(&self) -> CellStatus {
         match self.ending {
             Ending::Done { .. } => CellStatus::Done,
             Ending::Split { .. } => CellStatus::Split,
-            Ending::Failed(_) if self.chances() >= CHANCES => CellStatus::Failed,
+            Ending::Failed(_) if self.failures() >= MAX_FAILURES => CellStatus::Failed,
             Ending::Failed(_) | Ending::Stopped => CellStatus::Pending,
         }
     }
 }
 
-/// What an answer says about itself.
+/// The `meta` object of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// All matches.
+    /// Number of all matches.
     pub total_count: u32,
-    /// How many of them can be paged to.
+    /// Number of matches that can be read page by page (at most 45).
     pub pageable_count: u32,
     /// Whether this is the last page.
     pub is_end: bool,
 }
 
 impl Meta {
-    /// Whether the API shows fewer places than it found. A count of 45 alone proves nothing: cut-off results with a
-    /// pageable count of 44 were recorded.
+    /// Whether the result is truncated: the API shows fewer places than it found. Comparing `pageable_count` with 45 is not
+    /// enough, because truncated results with a `pageable_count` of 44 were recorded.
     #[must_use]
-    pub fn is_cut_off(self) -> bool {
+    pub fn is_truncated(self) -> bool {
         self.total_count > self.pageable_count
     }
 }
@@ -206,16 +229,16 @@ impl Meta {
 /// What to do after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Ask for the page of this number.
+    /// Request the page with this number.
     Page(NonZeroU32),
-    /// The cell is read.
+    /// All pages are read.
     Done,
 }
 
-/// Decides what follows a page: `number` is its number, `documents` what it held.
+/// Decides what to do after page `number`, which had `documents` documents.
 ///
-/// Beyond the end the API repeats its last page, so the page count that follows from `pageable_count` ends a cell as
-/// well as `is_end` and an empty page do.
+/// Beyond the end the API repeats its last page. Therefore reading ends at `is_end`, at an empty page, or at the number of
+/// pages that follows from `pageable_count`, whichever comes first.
 #[must_use]
 pub fn next_step(number: NonZeroU32, meta: Meta, documents: usize) -> Step {
     let last = meta.pageable_count.div_ceil(PAGE_SIZE).min(LAST_PAGE);
@@ -239,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_follow_until_the_end() {
+    fn pages_are_requested_until_the_last_one() {
         assert_eq!(step(1, 45, false, 15), page(2));
         assert_eq!(step(2, 45, false, 15), page(3));
         assert_eq!(step(2, 31, false, 15), page(3));
@@ -247,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_count_ends_a_cell_that_never_says_so() {
+    fn a_cell_ends_at_its_page_count_even_without_is_end() {
         assert_eq!(step(3, 45, false, 15), Step::Done);
         assert_eq!(step(2, 30, false, 15), Step::Done);
         assert_eq!(step(45, u32::MAX, false, 15), Step::Done);
@@ -260,10 +283,10 @@ mod tests {
     }
 
     #[test]
-    fn a_result_is_cut_off_where_more_was_found_than_is_shown() {
+    fn a_result_is_truncated_if_the_api_counts_more_than_it_shows() {
         let meta = |total_count, pageable_count| Meta { total_count, pageable_count, is_end: false };
 
-        assert!(meta(812, 44).is_cut_off());
-        assert!(!meta(45, 45).is_cut_off());
+        assert!(meta(812, 44).is_truncated());
+        assert!(!meta(45, 45).is_truncated());
     }
 }

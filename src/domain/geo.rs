@@ -1,50 +1,53 @@
 //! Positions and areas on the WGS84 ellipsoid.
 //!
-//! Kakao measures on the ellipsoid, so a sphere (off by up to 0.5 %, five metres in a kilometre) would list
-//! places that lie outside a radius.
+//! Kakao measures distances on the ellipsoid. Spherical distances differ by up to 0.5 % (5 m per kilometre), so they would
+//! list places outside the radius.
+
+mod flat;
 
 use std::fmt;
 
 use geographiclib_rs::{Geodesic, InverseGeodesic};
 
-/// Metres that one degree of latitude has at least, and at most, anywhere on the ellipsoid.
+/// Lower and upper bounds for the length of a degree of latitude, in metres.
 const MIN_METRES_PER_DEGREE: f64 = 110_570.0;
 const MAX_METRES_PER_DEGREE: f64 = 111_700.0;
 
-/// Metres of one degree of longitude on the equator; towards the poles they shrink with the cosine of the latitude, or a
-/// little less.
+/// The length of a degree of longitude at the equator, in metres. Towards the poles it decreases with the cosine of the
+/// latitude, or slightly more slowly.
 const EQUATOR_METRES_PER_DEGREE: f64 = 111_319.49;
 
-/// By how much a rectangle grows before it is searched, in degrees (about a metre), so that nothing falls between two.
+/// The margin that is added to each side of a rectangle before it is searched, in degrees (about 1 m), so that no place is
+/// missed between two rectangles.
 pub const GROWTH: f64 = 1e-5;
 
-/// How many metres within the ground that was searched a place must lie before its absence proves anything: on the very
-/// edge, the API may see it on the other side.
+/// A place counts as missing only if it lies at least this many metres inside the searched area. Closer to the edge, the API
+/// may treat it as outside.
 pub const MARGIN_M: i32 = 2;
 
-/// What a coordinate is rounded to before it is sent, in parts of a degree.
+/// Coordinates are rounded to 1 / `PARTS` of a degree before they are sent.
 const PARTS: f64 = 1e7;
 
-/// A position in degrees, always on the globe.
+/// A valid position in degrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LatLng {
     latitude: f64,
     longitude: f64,
 }
 
-/// A pair of numbers that is no position.
+/// Why two numbers are not a position.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum OutOfRange {
-    /// The latitude is not a number of -90 to 90 degrees.
+    /// The latitude is not within -90 to 90 degrees.
     #[error("latitude {0} is not within -90..90")]
     Latitude(f64),
-    /// The longitude is not a number of -180 to 180 degrees.
+    /// The longitude is not within -180 to 180 degrees.
     #[error("longitude {0} is not within -180..180")]
     Longitude(f64),
 }
 
 impl LatLng {
-    /// Checks two numbers of degrees.
+    /// Checks a latitude and a longitude, in degrees.
     ///
     /// # Errors
     /// When one of them is out of its range or not a number.
@@ -70,13 +73,13 @@ impl LatLng {
         self.longitude
     }
 
-    /// Metres along the ellipsoid to `other`.
+    /// The geodesic distance to `other` in metres.
     #[must_use]
     pub fn distance_m(self, other: Self) -> f64 {
         Geodesic::wgs84().inverse(self.latitude, self.longitude, other.latitude, other.longitude)
     }
 
-    /// Metres that a degree of latitude, and one of longitude, have at least within a distance.
+    /// Lower bounds for the lengths of a degree of latitude and of longitude, in metres, valid within a distance of here.
     #[must_use]
     pub fn metres_per_degree(self, within_m: f64) -> (f64, f64) {
         let farthest = (self.latitude.abs() + within_m / MIN_METRES_PER_DEGREE).min(89.9);
@@ -90,25 +93,25 @@ impl fmt::Display for LatLng {
     }
 }
 
-/// Everything within a distance of a centre.
+/// A circle on the ellipsoid.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Circle {
-    /// The middle.
+    /// The centre.
     pub center: LatLng,
     /// The radius in metres.
     pub radius_m: u32,
 }
 
 impl Circle {
-    /// Whether `position` lies within the radius, its edge included.
+    /// Whether `position` lies in the circle, including its edge.
     #[must_use]
     pub fn contains(self, position: LatLng) -> bool {
         self.distance_m(position).is_some()
     }
 
-    /// The distance of `position` from the centre, where it lies within the radius.
+    /// The distance of `position` from the centre in metres, if it lies in the circle.
     ///
-    /// The geodesic costs a microsecond, so a comparison of degrees goes before it.
+    /// Computing the geodesic takes about 1 µs, so most positions are first excluded by comparing degrees.
     #[must_use]
     pub fn distance_m(self, position: LatLng) -> Option<f64> {
         let radius_m = f64::from(self.radius_m);
@@ -124,7 +127,7 @@ impl Circle {
     }
 }
 
-/// Everything between two meridians and two parallels, its border included.
+/// A rectangle between two meridians and two parallels, including its border.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rect {
     /// The lowest longitude in degrees.
@@ -138,37 +141,46 @@ pub struct Rect {
 }
 
 impl Rect {
-    /// Everything.
+    /// The whole globe.
     pub const GLOBE: Self = Self { west: -180.0, south: -90.0, east: 180.0, north: 90.0 };
 
-    /// A single position.
+    /// The rectangle that contains only a position.
     #[must_use]
     pub fn at(position: LatLng) -> Self {
         let LatLng { latitude, longitude } = position;
         Self { west: longitude, south: latitude, east: longitude, north: latitude }
     }
 
-    /// Its width in metres, never too little.
+    /// An upper bound for its width in metres.
     #[must_use]
     pub fn width_m(self) -> f64 {
         let nearest = if self.south > 0.0 { self.south } else { (-self.north).max(0.0) };
-        // The ellipsoid adds up to a third of a per cent to the sphere's.
+        // On the ellipsoid a degree of longitude is up to 0.34 % longer than on a sphere.
         (self.east - self.west) * EQUATOR_METRES_PER_DEGREE * 1.0034 * nearest.to_radians().cos()
     }
 
-    /// Its height in metres, never too little.
+    /// An upper bound for its height in metres.
     #[must_use]
     pub fn height_m(self) -> f64 {
         (self.north - self.south) * MAX_METRES_PER_DEGREE
     }
 
-    /// The middle.
+    /// A rectangle that contains everything within a distance of this one.
+    #[must_use]
+    pub fn widened(self, within_m: f64) -> Self {
+        let farthest = LatLng { latitude: self.south.abs().max(self.north.abs()), longitude: 0.0 };
+        let (south_north, east_west) = farthest.metres_per_degree(within_m);
+        let (rise, run) = (within_m / south_north, within_m / east_west);
+        Self { west: self.west - run, south: self.south - rise, east: self.east + run, north: self.north + rise }
+    }
+
+    /// The centre.
     #[must_use]
     pub fn center(self) -> LatLng {
         LatLng { latitude: f64::midpoint(self.south, self.north), longitude: f64::midpoint(self.west, self.east) }
     }
 
-    /// The least rectangle that holds both.
+    /// The smallest rectangle that contains both.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
         Self {
@@ -179,7 +191,7 @@ impl Rect {
         }
     }
 
-    /// The rectangle as it is searched: about a metre larger to all sides, and rounded outward.
+    /// The rectangle that is sent to the API: about 1 m larger on each side, rounded outwards.
     #[must_use]
     pub fn grown(self) -> Self {
         let out = |low: f64| ((low - GROWTH) * PARTS).floor() / PARTS;
@@ -193,13 +205,33 @@ impl Rect {
     }
 }
 
-/// Where a search looks.
+/// The area of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Area {
-    /// Within a distance.
+    /// A circle.
     Circle(Circle),
-    /// Between meridians and parallels.
+    /// A rectangle.
     Rect(Rect),
+}
+
+/// The API may return places up to this distance outside the area, in metres, because it measures differently.
+const TOLERANCE_M: f64 = 2.0;
+
+/// Additional tolerance for a circle, as a share of its radius: distances on a map projection differ from the ellipsoid's.
+const TOLERANCE_SHARE: f64 = 0.001;
+
+impl Area {
+    /// Whether a correct response to a search in this area can contain a position.
+    #[must_use]
+    pub fn holds(self, position: LatLng) -> bool {
+        match self {
+            Self::Circle(Circle { center, radius_m }) => {
+                let radius_m = f64::from(radius_m);
+                center.distance_m(position) <= radius_m + TOLERANCE_M + radius_m * TOLERANCE_SHARE
+            }
+            Self::Rect(rect) => rect.widened(TOLERANCE_M).contains(position),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -211,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_is_on_the_globe() {
+    fn numbers_out_of_range_are_not_a_position() {
         assert_eq!(LatLng::new(127.0, 37.5), Err(OutOfRange::Latitude(127.0)));
         assert_eq!(LatLng::new(37.5, 190.0), Err(OutOfRange::Longitude(190.0)));
         assert!(LatLng::new(f64::NAN, 127.0).is_err());
@@ -219,8 +251,8 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_those_of_the_ellipsoid() {
-        // One arc minute, from the ellipsoid's radii of curvature at 37.5° north.
+    fn distances_are_measured_on_the_ellipsoid() {
+        // The expected lengths of an arc minute come from the ellipsoid's radii of curvature at 37.5° north.
         let seoul = at(37.5, 127.0);
 
         assert!((seoul.distance_m(at(37.5, 127.0 + 1.0 / 60.0)) - 1473.755).abs() < 0.01);
@@ -228,12 +260,23 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_includes_its_edge_and_nothing_beyond() {
+    fn a_circle_includes_positions_up_to_its_edge() {
         let circle = Circle { center: at(37.5, 127.0), radius_m: 1000 };
 
         assert!(circle.contains(at(37.509, 127.0)));
         assert!(!circle.contains(at(37.5091, 127.0)));
         assert!(!circle.contains(at(38.5, 127.0)));
+    }
+
+    #[test]
+    fn results_may_lie_in_the_area_or_slightly_outside() {
+        let rect = Area::Rect(Rect { west: 127.0, south: 37.5, east: 127.1, north: 37.6 });
+        let circle = Area::Circle(Circle { center: at(37.5, 127.0), radius_m: 1000 });
+
+        assert!(rect.holds(at(37.55, 127.100_01)) && rect.holds(at(37.499_99, 127.0)));
+        assert!(!rect.holds(at(37.55, 127.100_05)) && !rect.holds(at(35.1, 129.0)));
+        assert!(circle.holds(at(37.509_02, 127.0)));
+        assert!(!circle.holds(at(37.509_1, 127.0)) && !circle.holds(at(35.1, 129.0)));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! One execution of the crawl: what its row of history says.
+//! Crawl runs as they are stored in the run history.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Asia::Seoul;
 use serde::{Deserialize, Serialize};
 
 /// The key of a run.
@@ -16,7 +17,7 @@ impl fmt::Display for RunId {
     }
 }
 
-/// Defines an enum whose values are stored as words.
+/// Defines an enum whose values are stored as text in the database.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
@@ -24,7 +25,7 @@ macro_rules! words {
         pub enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
-            /// The word in the database.
+            /// The text in the database.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
@@ -48,47 +49,65 @@ macro_rules! words {
 }
 
 words! {
-    /// What made a run start.
+    /// Why a run was started.
     Trigger {
-        /// Its tick, at most a minute late.
+        /// A tick, at most 60 s after it.
         Schedule = "schedule",
-        /// Its tick, later than that.
+        /// A tick, more than 60 s after it.
         CatchUp = "catch_up",
-        /// A person.
+        /// A user started it on the command line.
         Manual = "manual",
     }
 }
 
 words! {
-    /// Where a run stands.
+    /// The status of a run.
     Status {
         /// A process holds the lock and works on it.
         Running = "running",
         /// It stopped before the end and can be resumed.
         Interrupted = "interrupted",
-        /// Every cell is done.
+        /// It finished, and every cell is done.
         Succeeded = "succeeded",
-        /// It is finished, but some cells failed.
+        /// It finished, but cells failed or results were held back.
         Partial = "partial",
-        /// It cannot go on.
+        /// It ended before it was finished, and is not resumed.
         Failed = "failed",
-        /// A tick that was not run.
+        /// A tick without a run; the reason is recorded.
         Skipped = "skipped",
     }
 }
 
 words! {
-    /// How the ground is covered.
+    /// How the area around the stations is searched.
     Coverage {
-        /// One circle around every station.
+        /// One search in a circle around every station; the API returns at most 45 results of each.
         Station = "station",
-        /// Every place around every station, found in rectangles.
+        /// Searches in rectangles, which are split until every place around the stations is found.
         Complete = "complete",
     }
 }
 
-/// How long to wait before a run is taken up again that did not get on the last `stalled` times: not at all at first,
-/// then 10 s, doubling to half an hour.
+/// A time during which the database was unavailable, so that no run could start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// When this process first noticed it.
+    pub since: DateTime<Utc>,
+    /// The last error of the database.
+    pub reason: String,
+}
+
+impl Outage {
+    /// The reason why a run started late, for the run's row.
+    #[must_use]
+    pub fn until(&self, now: DateTime<Utc>) -> String {
+        let [since, now] = [self.since, now].map(|at| at.with_timezone(&Seoul).format("%Y-%m-%d %H:%M:%S"));
+        format!("no run could start from {since} to {now} (Seoul): {}", self.reason)
+    }
+}
+
+/// The pause before a run is resumed that made no progress the last `stalled` times: none up to 1, then 10 s, doubled each
+/// time, at most 30 min.
 #[must_use]
 pub fn pause_before_resuming(stalled: i32) -> TimeDelta {
     const FIRST: TimeDelta = TimeDelta::seconds(10);
@@ -101,52 +120,52 @@ pub fn pause_before_resuming(stalled: i32) -> TimeDelta {
 }
 
 impl Status {
-    /// Whether the run may be taken up again.
+    /// Whether the run may be resumed.
     #[must_use]
     pub fn is_unfinished(self) -> bool {
         matches!(self, Self::Running | Self::Interrupted)
     }
 }
 
-/// The part of the ground that a run by hand is limited to; empty lists mean no limit.
+/// The stations and keywords that a manual run is limited to. An empty list means no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
-    /// Names of stations.
+    /// The names of the stations.
     #[serde(default)]
     pub stations: Vec<String>,
-    /// Queries of keywords.
+    /// The texts of the keywords.
     #[serde(default)]
     pub keywords: Vec<String>,
 }
 
 impl Scope {
-    /// Whether everything is crawled.
+    /// Whether there is no limit.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.stations.is_empty() && self.keywords.is_empty()
     }
 }
 
-/// What the scheduler must know of a run.
+/// The data of a run that the scheduler needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRecord {
     /// Its key.
     pub id: RunId,
-    /// What made it start.
+    /// Why it was started.
     pub trigger: Trigger,
-    /// The tick that it serves.
+    /// The tick that it is for.
     pub scheduled_for: Option<DateTime<Utc>>,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// When it first started; for a skipped tick, when that was recorded.
+    /// When it first started; for a skipped tick, when it was recorded.
     pub started_at: DateTime<Utc>,
     /// When its status became final.
     pub finished_at: Option<DateTime<Utc>>,
-    /// From when on it may be resumed.
+    /// The earliest time to resume it.
     pub resume_at: Option<DateTime<Utc>>,
     /// How often it was resumed.
     pub resumed_count: i32,
-    /// Whether it covers everything.
+    /// Whether it is a full run, without limits.
     pub is_full: bool,
 }
 
@@ -155,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_does_not_get_on_is_taken_up_less_and_less_often() {
+    fn the_pause_before_resuming_grows_while_a_run_makes_no_progress() {
         let pauses = [0, 1, 2, 3, 4, 9, 10, 1000].map(|stalled| pause_before_resuming(stalled).num_seconds());
 
         assert_eq!(pauses, [0, 0, 10, 20, 40, 1280, 1800, 1800]);

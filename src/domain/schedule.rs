@@ -1,81 +1,117 @@
 //! When runs are due: a cron expression in a time zone.
 //!
-//! Ticks are instants in whole seconds, so that a tick is the same row of history whoever computes it.
+//! A tick is an instant in whole seconds and identifies a row of the run history, so it must not depend on how it is computed.
+//! [`Schedule`] therefore finds the times of the expression on a local clock without daylight saving time, and `daylight`
+//! converts them to instants. [`Schedule::next_after`] and [`Schedule::last_until`] agree on every tick.
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+mod daylight;
+mod expression;
+
+use chrono::{DateTime, DurationRound, NaiveDateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
-use croner::parser::{CronParser, Seconds, Year};
+
+use daylight::Rule;
 
 /// A cron expression with its time zone.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     expression: String,
     cron: Cron,
-    zone: Tz,
+    rule: Rule,
 }
 
-/// Why a text is no schedule.
+/// Why a text is not a valid schedule.
 #[derive(Debug, thiserror::Error)]
 pub enum Invalid {
     /// The expression does not have five to seven fields, or one of them is wrong.
-    #[error("{expression:?} is no cron expression ({reason}); Monday at three is \"0 0 3 * * Mon\"")]
+    #[error("{expression:?} is not a cron expression: {reason}; for Monday 03:00 write \"0 0 3 * * Mon\"")]
     Expression {
         /// The text that was given.
         expression: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         reason: String,
     },
     /// The zone is not in the IANA database.
-    #[error("{0:?} is no time zone; write a name such as \"Asia/Seoul\"")]
+    #[error("{0:?} is not a time zone; write a name such as \"Asia/Seoul\"")]
     Zone(String),
 }
 
 impl Schedule {
-    /// Reads five fields (minute first), six (second first) or seven (with a year at the end).
+    /// Parses an expression with five fields (minute first), six (second first) or seven (year last), or a nickname such as
+    /// `@weekly`.
     ///
     /// # Errors
-    /// When the expression or the zone cannot be read.
+    /// When the expression or the zone is invalid.
     pub fn parse(expression: &str, zone: &str) -> Result<Self, Invalid> {
         let zone = zone.trim().parse().map_err(|_| Invalid::Zone(zone.to_owned()))?;
-        let invalid = |reason: String| Invalid::Expression { expression: expression.to_owned(), reason };
-        let fields = expression.split_whitespace().collect::<Vec<_>>();
-        let expression = match fields.len() {
-            5 => format!("0 {}", fields.join(" ")),
-            6 | 7 => fields.join(" "),
-            count => return Err(invalid(format!("it has {count} fields, not 5, 6 or 7"))),
-        };
-        let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Optional).build();
-        let cron = parser.parse(&expression).map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { expression, cron, zone })
+        let (normal, cron) = expression::parse(expression)
+            .map_err(|reason| Invalid::Expression { expression: expression.to_owned(), reason })?;
+        let rule = Rule::new(zone, expression::is_frequent(&normal, &cron));
+        Ok(Self { expression: normal, cron, rule })
     }
 
-    /// The expression with its seconds.
+    /// The normalized expression, with seconds and with English three-letter names, which every cron library supports.
     #[must_use]
     pub fn expression(&self) -> &str {
         &self.expression
     }
 
-    /// The zone in which the expression is read.
+    /// The time zone of the expression.
     #[must_use]
     pub fn zone(&self) -> Tz {
-        self.zone
+        self.rule.zone()
     }
 
-    /// The first tick after `instant`; `None` where no more comes.
+    /// The first tick after `instant`; `None` if there is none.
     #[must_use]
     pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let from = whole_second(instant)?;
-        let tick = self.cron.find_next_occurrence(&from.with_timezone(&self.zone), false).ok()?;
-        whole_second(tick.with_timezone(&Utc))
+        let local = self.rule.local(from);
+        // During the first pass of a repeated hour, the local times just before this one will occur again.
+        let mut time = local - self.rule.repeated(local);
+        let mut next: Option<DateTime<Utc>> = None;
+        while let Some(later) = self.later_than(time) {
+            time = later;
+            let instants = self.rule.instants(time);
+            let ahead = instants.into_iter().flatten().filter(|instant| *instant > from);
+            next = next.into_iter().chain(ahead).min();
+            // Later local times cannot yield earlier instants, so the search is complete.
+            if next.is_some() && instants[0] >= next {
+                break;
+            }
+        }
+        next
     }
 
-    /// The last tick at or before `instant`; `None` where there was none.
+    /// The last tick at or before `instant`; `None` if there is none.
     #[must_use]
     pub fn last_until(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let from = whole_second(instant)?;
-        let tick = self.cron.find_previous_occurrence(&from.with_timezone(&self.zone), true).ok()?;
-        whole_second(tick.with_timezone(&Utc))
+        let until = whole_second(instant)?;
+        let local = self.rule.local(until);
+        // During the second pass of a repeated hour, the local times just after this one have already occurred.
+        let mut time = local + self.rule.repeated(local) + TimeDelta::seconds(1);
+        let mut last: Option<DateTime<Utc>> = None;
+        while let Some(earlier) = self.earlier_than(time) {
+            time = earlier;
+            let instants = self.rule.instants(time);
+            let behind = instants.into_iter().flatten().filter(|instant| *instant <= until);
+            last = last.into_iter().chain(behind).max();
+            // Earlier local times cannot yield later instants, so the search is complete.
+            if last.is_some() && instants.into_iter().max().flatten() <= last {
+                break;
+            }
+        }
+        last
+    }
+
+    /// The next time of the expression, ignoring daylight saving time.
+    fn later_than(&self, time: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.cron.find_next_occurrence(&time.and_utc(), false).ok().map(|found| found.naive_utc())
+    }
+
+    fn earlier_than(&self, time: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.cron.find_previous_occurrence(&time.and_utc(), false).ok().map(|found| found.naive_utc())
     }
 }
 
@@ -84,62 +120,4 @@ fn whole_second(instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn utc(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
-
-    fn weekly() -> Schedule {
-        Schedule::parse("0 0 3 * * Mon", "Asia/Seoul").unwrap()
-    }
-
-    #[test]
-    fn monday_three_in_seoul_is_sunday_eighteen_utc() {
-        assert_eq!(weekly().next_after(utc("2026-11-22T11:32:17.25Z")), Some(utc("2026-11-22T18:00:00Z")));
-        assert_eq!(weekly().last_until(utc("2026-11-22T11:32:17.25Z")), Some(utc("2026-11-15T18:00:00Z")));
-    }
-
-    #[test]
-    fn a_tick_is_due_at_its_very_second() {
-        assert_eq!(weekly().last_until(utc("2026-11-22T18:00:00.3Z")), Some(utc("2026-11-22T18:00:00Z")));
-        assert_eq!(weekly().next_after(utc("2026-11-22T18:00:00.3Z")), Some(utc("2026-11-29T18:00:00Z")));
-    }
-
-    #[test]
-    fn five_six_and_seven_fields_are_read() {
-        let next = |cron| Schedule::parse(cron, "Asia/Seoul").unwrap().next_after(utc("2026-11-22T11:00:00Z"));
-
-        assert_eq!(next("0 3 * * Mon"), Some(utc("2026-11-22T18:00:00Z")));
-        assert_eq!(next("30 0 3 * * 1"), Some(utc("2026-11-22T18:00:30Z")));
-        assert_eq!(next("0 0 3 1 1 * 2028"), Some(utc("2027-12-31T18:00:00Z")));
-    }
-
-    #[test]
-    fn a_date_that_never_comes_has_no_next_tick() {
-        let next = |cron| Schedule::parse(cron, "Asia/Seoul").unwrap().next_after(utc("2026-11-22T11:00:00Z"));
-
-        assert_eq!(next("0 0 3 30 2 *"), None);
-        assert_eq!(next("0 0 3 * * Mon 2020"), None);
-    }
-
-    #[test]
-    fn what_is_no_schedule_is_refused_in_words() {
-        let error = |cron, zone| Schedule::parse(cron, zone).unwrap_err().to_string();
-
-        assert!(error("3 * *", "Asia/Seoul").contains("3 fields"));
-        assert!(error("0 0 25 * * Mon", "Asia/Seoul").contains("0 0 25 * * Mon"));
-        assert!(error("0 0 3 * * Mon", "Seoul").contains("\"Seoul\" is no time zone"));
-    }
-
-    #[test]
-    fn daylight_saving_skips_no_tick() {
-        let new_york = Schedule::parse("0 30 2 * * Sun", "America/New_York").unwrap();
-
-        // On 2026-03-08 the clocks go from 02:00 to 03:00.
-        let next = new_york.next_after(utc("2026-03-07T12:00:00Z")).unwrap();
-
-        assert!(next >= utc("2026-03-08T07:00:00Z") && next < utc("2026-03-08T08:00:00Z"), "{next}");
-    }
-}
+mod tests;

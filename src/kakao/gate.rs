@@ -1,15 +1,19 @@
-//! The gate that every request of the process passes.
+//! The gate that every request of the process passes: a concurrency limit, a rate limit, and a shared pause.
 //!
-//! It holds back what would be too much: more requests than may be in flight, more than the pace allows, or any at all
-//! while the API asks for a pause. A retry that waited on its own would let the others go on into the next 429, so the
-//! pause is one for all; after it one request goes first, and only its good answer opens the gate again.
+//! If only the request that got a 429 waited, the other requests would continue and get 429s as well. Therefore a pause
+//! applies to all requests. At its end a single request (the probe) is sent. The gate opens if the API answers the probe;
+//! otherwise the pause is lengthened.
 //!
-//! Work waits here for permits, the next page of an open cell before a new cell. Whoever is first in line keeps the
-//! clock for all others: it alone wakes when a pause ends or the pace allows the next request, so that hundreds of
-//! waiting cells cost nothing.
+//! Requests wait in a queue for permits. The next page of an open cell goes before the first page of a new cell. Only the
+//! first request in the queue has a timer: for the end of the pause, or for the time at which the rate limit allows the next
+//! request. When it leaves the queue, the new first request is notified. The other requests sleep, so hundreds of waiting
+//! cells cost no CPU time.
 
+mod doubt;
 mod pace;
 mod pause;
+mod permit;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -22,31 +26,33 @@ use tokio_util::sync::CancellationToken;
 
 use prometheus_client::registry::Registry;
 
-use super::Error;
 use super::meters::Meters;
-use super::wire::Answer;
 use crate::config;
+use doubt::Doubt;
 use pace::Pace;
 use pause::{Pass, Pause};
+use shown::Shown;
 
-/// Nothing but 429 for this long means that the day's quota is spent; the API does not say which it is.
-const THROTTLED_FOR_GOOD: Duration = Duration::from_mins(10);
+pub(super) use permit::Permit;
 
-/// Who goes first: lower values do.
+/// The priority of a request in the queue; the first variant goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Priority {
-    /// A page of a cell that is open already.
+    /// A further page of an open cell.
     NextPage,
     /// The first page of a cell.
     NewCell,
 }
 
-/// Whose failure an answer was.
+/// What a failure is attributed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// The API holds everybody back.
-    Gate,
-    /// Only this page is concerned.
+    /// The API as a whole (an outage, or too many requests): the failure does not count towards `kakao.max_attempts`.
+    Gate {
+        /// Whether another request got a good answer since this page last failed.
+        are_others_answered: bool,
+    },
+    /// Only this page.
     Page,
 }
 
@@ -55,18 +61,18 @@ pub(super) enum Blame {
 pub struct Gate {
     state: Mutex<State>,
     max_in_flight: NonZeroUsize,
-    give_up_after: Duration,
+    interrupt_after: Duration,
     meters: Meters,
 }
 
-/// How the gate was used so far.
+/// Totals since the gate was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Requests that passed.
+    /// Permits granted.
     pub requests: u64,
-    /// Those that were answered 429.
+    /// Requests answered with 429.
     pub throttled: u64,
-    /// The time that all requests together took.
+    /// Total time for which permits were held.
     pub in_requests: Duration,
 }
 
@@ -79,31 +85,29 @@ struct State {
     in_flight: usize,
     pace: Pace,
     pause: Pause,
+    shown: Shown,
+    doubt: Doubt,
     last_good: Instant,
     throttled_since: Option<Instant>,
     usage: Usage,
 }
 
-/// A place in the line; leaving it lets the next one look.
-struct InLine<'a> {
+/// A position in the queue. Dropping it leaves the queue and notifies the first request in it.
+struct QueuePosition<'a> {
     gate: &'a Gate,
     ticket: Ticket,
     turn: Arc<Notify>,
 }
 
-/// The right to send one request. It is never held while waiting for anything else.
-#[derive(Debug)]
-pub(super) struct Permit<'a> {
-    gate: &'a Gate,
-    sent_at: Instant,
-    pass: Pass,
-}
-
-/// Whether the first in line may go.
+/// When a request in the queue may be sent.
 enum Turn {
-    Now(Pass),
+    /// Now. If the flag is true, a known good search must be sent instead.
+    Now(Pass, bool),
+    /// Not before this instant: a pause is on, or the rate limit is reached.
     At(Instant),
-    WhenCalled,
+    /// After a notification: the request is not the first in the queue, too many requests are in flight, or the probe is in
+    /// flight.
+    WhenNotified,
 }
 
 impl Gate {
@@ -114,6 +118,8 @@ impl Gate {
             in_flight: 0,
             pace: Pace::new(settings.requests_per_second),
             pause: Pause::new(settings.backoff),
+            shown: Shown::default(),
+            doubt: Doubt::new(),
             last_good: Instant::now(),
             throttled_since: None,
             usage: Usage::default(),
@@ -121,40 +127,60 @@ impl Gate {
         Self {
             state: Mutex::new(state),
             max_in_flight: settings.max_in_flight,
-            give_up_after: settings.give_up_after,
+            interrupt_after: settings.interrupt_after,
             meters: Meters::new(),
         }
     }
 
-    /// Lets whoever watches from outside see the gate.
+    /// Registers the metrics of the gate.
     pub fn register(&self, registry: &mut Registry) {
         self.meters.register(registry);
     }
 
-    /// How the gate was used so far.
+    /// Totals since the gate was created.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.lock().usage
     }
 
-    /// Begins a run: the time without a good answer counts from now on.
+    /// The current pause; `None` while the gate is open.
+    #[must_use]
+    pub fn pause(&self) -> Option<crate::domain::pause::Pause> {
+        self.lock().shown.pause(Instant::now())
+    }
+
+    /// Begins a run: the time without a good answer is measured from now on.
     pub fn begin(&self) {
         let mut state = self.lock();
         state.last_good = Instant::now();
         state.throttled_since = None;
+        state.doubt.clear(false);
     }
 
-    /// Waits in line for a permit; `None` where the stop token fires first.
+    /// Marks the API as in doubt: all other requests wait until one request (the probe) is answered. If the probe fails, that
+    /// counts as an outage, and not as a failure of the requested page.
+    pub fn suspect(&self) {
+        let mut state = self.lock();
+        if !state.pause.is_on() {
+            state.pause.let_one_go_first(Instant::now());
+            state.doubt.suspect();
+        }
+    }
+
+    /// Waits in the queue for a permit; `None` if the stop token is cancelled first.
     pub(super) async fn enter(&self, priority: Priority, stop: &CancellationToken) -> Option<Permit<'_>> {
-        let place = self.line_up(priority);
+        let position = self.enqueue(priority);
         loop {
             if stop.is_cancelled() {
                 return None;
             }
-            let wake_at = match self.turn(place.ticket) {
-                Turn::Now(pass) => return Some(Permit { gate: self, sent_at: Instant::now(), pass }),
+            let wake_at = match self.turn(position.ticket) {
+                Turn::Now(pass, asks_known_good) => {
+                    let sent_at = Instant::now();
+                    return Some(Permit { gate: self, sent_at, pass, asks_known_good, failed_at: None });
+                }
                 Turn::At(instant) => Some(instant),
-                Turn::WhenCalled => None,
+                Turn::WhenNotified => None,
             };
             let timer = async {
                 match wake_at {
@@ -164,26 +190,27 @@ impl Gate {
             };
             tokio::select! {
                 () = stop.cancelled() => return None,
-                () = place.turn.notified() => {}
+                () = position.turn.notified() => {}
                 () = timer => {}
             }
         }
     }
 
-    fn line_up(&self, priority: Priority) -> InLine<'_> {
+    fn enqueue(&self, priority: Priority) -> QueuePosition<'_> {
         let mut state = self.lock();
         let ticket = (priority, state.next_number);
         state.next_number += 1;
         let turn = Arc::new(Notify::new());
         state.waiting.insert(ticket, Arc::clone(&turn));
-        InLine { gate: self, ticket, turn }
+        QueuePosition { gate: self, ticket, turn }
     }
 
+    /// When the request with this ticket may be sent. If that is now, its permit is counted.
     fn turn(&self, ticket: Ticket) -> Turn {
         let mut state = self.lock();
         let is_first = state.waiting.first_key_value().is_some_and(|(first, _)| *first == ticket);
         if !is_first || state.in_flight >= self.max_in_flight.get() {
-            return Turn::WhenCalled;
+            return Turn::WhenNotified;
         }
         let now = Instant::now();
         if let Some(turn) = state.pause.turn(now) {
@@ -197,100 +224,29 @@ impl Gate {
         state.usage.requests += 1;
         self.meters.in_flight.inc();
         self.meters.pace.set(state.pace.rate(now));
-        Turn::Now(state.pause.pass())
+        let pass = state.pause.pass();
+        Turn::Now(pass, pass.is_probe && state.doubt.asks_known_good())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can panic halfway through a change.
+        // Code that holds the lock does not panic in the middle of a change, so the state is consistent even if poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn call_first(&self) {
+    fn notify_first(&self) {
         if let Some(turn) = self.waiting.values().next() {
             turn.notify_one();
         }
     }
 }
 
-impl Drop for InLine<'_> {
+impl Drop for QueuePosition<'_> {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.waiting.remove(&self.ticket);
-        state.call_first();
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        let mut state = self.gate.lock();
-        state.in_flight -= 1;
-        self.gate.meters.in_flight.dec();
-        state.usage.in_requests += self.sent_at.elapsed();
-        state.pause.end(self.pass);
-        state.call_first();
-    }
-}
-
-impl Permit<'_> {
-    /// The API has answered: a pause that it knew of is over.
-    fn reopen(&self, state: &mut State, now: Instant) {
-        if state.pause.open(self.pass) {
-            state.pace.resume(now);
-        }
-        self.gate.meters.is_paused.set(i64::from(state.pause.is_on()));
-    }
-
-    /// Tells the gate what the request brought, and gives the permit back.
-    ///
-    /// # Errors
-    /// When the API has been away or throttling for so long that a run must end.
-    pub(super) fn report(self, answer: &Answer) -> Result<Blame, Error> {
-        let now = Instant::now();
-        let mut state = self.gate.lock();
-        self.gate.meters.observe(answer, now - self.sent_at);
-        if !matches!(answer, Answer::Throttled { .. }) {
-            state.throttled_since = None;
-        }
-        let (retry_after, last) = match answer {
-            Answer::Good(_) => {
-                state.last_good = now;
-                state.pace.answered(now);
-                self.reopen(&mut state, now);
-                return Ok(Blame::Page);
-            }
-            Answer::Throttled { retry_after } => {
-                state.usage.throttled += 1;
-                let since = *state.throttled_since.get_or_insert(now);
-                if now - since >= THROTTLED_FOR_GOOD {
-                    return Err(Error::QuotaSpent("the API answered nothing but 429 for ten minutes".to_owned()));
-                }
-                (*retry_after, "429: too many requests")
-            }
-            Answer::Unavailable { retry_after, why } => (*retry_after, why.as_str()),
-            // While others get good answers, the API is not away: only this page hangs.
-            Answer::Unreachable(why) if state.last_good <= self.sent_at => (None, why.as_str()),
-            Answer::Unreachable(_)
-            | Answer::Broken(_)
-            | Answer::Refused(_)
-            | Answer::KeyRefused(_)
-            | Answer::QuotaSpent(_) => {
-                self.reopen(&mut state, now);
-                return Ok(Blame::Page);
-            }
-        };
-        let silence = now - state.last_good;
-        if silence >= self.gate.give_up_after {
-            let silence = Duration::from_secs(silence.as_secs());
-            return Err(Error::Away { silence, last: last.to_owned() });
-        }
-        let is_news = state.pause.extend(self.pass, retry_after, now);
-        self.gate.meters.is_paused.set(i64::from(state.pause.is_on()));
-        if is_news && matches!(answer, Answer::Throttled { .. }) {
-            state.pace.throttled(now);
-        }
-        Ok(Blame::Gate)
+        state.notify_first();
     }
 }
 

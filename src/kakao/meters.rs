@@ -1,4 +1,4 @@
-//! What is measured of the requests, for whoever watches from outside.
+//! Prometheus metrics of the requests.
 
 use std::time::Duration;
 
@@ -9,46 +9,77 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::wire::Answer;
+use crate::domain::pause::Pause;
 
-/// The upper bounds of the durations, in seconds; the time limit of a request is usually 10 s.
+/// The upper bounds of the histogram buckets, in seconds. The default time limit of a request is 10 s.
 const BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Every outcome that a request can have.
-const OUTCOMES: [&str; 8] =
-    ["good", "throttled", "unavailable", "unreachable", "broken", "refused", "key_refused", "quota_spent"];
+/// All values of the label `outcome`.
+const OUTCOMES: [&str; 9] = [
+    "good",
+    "throttled",
+    "unavailable",
+    "unexpected",
+    "unreachable",
+    "broken",
+    "refused",
+    "key_refused",
+    "quota_spent",
+];
 
 type Outcome = [(&'static str, &'static str); 1];
 
-/// The meters of the gate.
+/// The metrics of the gate.
 #[derive(Debug)]
 pub(super) struct Meters {
     requests: Family<Outcome, Counter>,
     durations: Histogram,
     pub(super) in_flight: Gauge,
-    pub(super) is_paused: Gauge,
+    is_paused: Gauge,
+    paused_until: Gauge,
+    pause_cause: Family<Outcome, Gauge>,
     pub(super) pace: Gauge<f64, std::sync::atomic::AtomicU64>,
 }
 
 impl Meters {
-    /// Meters at zero, with every series there from the start.
+    /// All metrics at zero. Every series exists from the start, so that its first increase is visible to Prometheus.
     pub(super) fn new() -> Self {
         let requests = Family::default();
         for outcome in OUTCOMES {
             drop(requests.get_or_create(&[("outcome", outcome)]));
+        }
+        let pause_cause = Family::default();
+        for outcome in OUTCOMES {
+            drop(pause_cause.get_or_create(&[("outcome", outcome)]));
         }
         Self {
             requests,
             durations: Histogram::new(BUCKETS),
             in_flight: Gauge::default(),
             is_paused: Gauge::default(),
+            paused_until: Gauge::default(),
+            pause_cause,
             pace: Gauge::default(),
         }
     }
 
-    /// Counts a request by what it brought and how long it took.
+    /// Records the outcome and the duration of a request.
     pub(super) fn observe(&self, answer: &Answer, elapsed: Duration) {
         self.requests.get_or_create(&[("outcome", outcome(answer))]).inc();
         self.durations.observe(elapsed.as_secs_f64());
+    }
+
+    /// Sets the metrics of the pause; `cause` is the answer that began or lengthened it.
+    pub(super) fn show_pause(&self, pause: Option<&Pause>, cause: Option<&Answer>) {
+        self.is_paused.set(i64::from(pause.is_some()));
+        let until = pause.and_then(|pause| pause.until);
+        self.paused_until.set(until.map_or(0, |until| until.timestamp()));
+        let cause = cause.map(outcome).filter(|_| pause.is_some());
+        if cause.is_some() || pause.is_none() {
+            for outcome in OUTCOMES {
+                self.pause_cause.get_or_create(&[("outcome", outcome)]).set(i64::from(cause == Some(outcome)));
+            }
+        }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -56,7 +87,11 @@ impl Meters {
         let help = "How long requests to the API took";
         registry.register("request_duration_seconds", help, self.durations.clone());
         registry.register("requests_in_flight", "Requests that wait for an answer", self.in_flight.clone());
-        registry.register("gate_paused", "1 while the API has asked all requests to wait", self.is_paused.clone());
+        registry.register("gate_paused", "1 while no request is sent", self.is_paused.clone());
+        let help = "When the next request is tried; 0: requests are sent";
+        registry.register("gate_paused_until_timestamp_seconds", help, self.paused_until.clone());
+        let help = "1 for the outcome of the request that made all others wait";
+        registry.register("gate_pause_cause", help, self.pause_cause.clone());
         let help = "Requests per second that the pace allows; 0: as many as are answered";
         registry.register("gate_pace_requests_per_second", help, self.pace.clone());
     }
@@ -67,6 +102,7 @@ fn outcome(answer: &Answer) -> &'static str {
         Answer::Good(_) => "good",
         Answer::Throttled { .. } => "throttled",
         Answer::Unavailable { .. } => "unavailable",
+        Answer::Unexpected { .. } => "unexpected",
         Answer::Unreachable(_) => "unreachable",
         Answer::Broken(_) => "broken",
         Answer::Refused(_) => "refused",

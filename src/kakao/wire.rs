@@ -1,225 +1,225 @@
-//! What comes over the wire: the provider's JSON ends here.
+//! Parses and classifies the answers of the API. Its JSON is not used outside this module.
 //!
-//! The structs mirror the answer field by field. A document that cannot be a place is counted and left out; it never costs
-//! the page.
+//! The structs mirror the answer field by field. A document that cannot be a place is counted and left out; the rest of the
+//! page is used.
+
+mod document;
+mod refusal;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::cell::Meta;
-use crate::domain::geo::LatLng;
-use crate::domain::place::{Place, PlaceId};
+use crate::config::redaction::redacted;
+use crate::domain::cell::{Meta, PAGE_SIZE, Rejected};
+use crate::domain::geo::Area;
+use crate::domain::place::Place;
+use document::Encoding;
 
-/// How much of an error message is repeated.
-const MAX_MESSAGE_CHARS: usize = 200;
+/// The UTF-8 byte order mark. Some servers send it before JSON, and JSON parsers reject it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One page of places.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// What the answer says about itself.
+    /// The `meta` object of the answer.
     pub meta: Meta,
-    /// How many documents it had, rejected ones included.
+    /// Number of documents, rejected ones included.
     pub documents: usize,
-    /// Those that are places.
+    /// The documents that are places.
     pub places: Vec<Place>,
-    /// Those that are not: no id, or no position.
-    pub rejected: u32,
+    /// The documents that were rejected, for example because they have no id or lie outside the requested area.
+    pub rejected: Rejected,
 }
 
-/// What an attempt brought.
+/// An answer without its body.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    /// The status.
+    pub(super) status: StatusCode,
+    /// `Retry-After`, if it asks for a wait.
+    pub(super) retry_after: Option<Duration>,
+    /// The target of a redirect, without query, fragment and credentials.
+    pub(super) redirect: Option<String>,
+}
+
+/// The result of one request.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Answer {
     /// A page.
     Good(Page),
     /// 429.
     Throttled { retry_after: Option<Duration> },
-    /// 503.
+    /// 503, or Kakao's code for an internal error or maintenance.
     Unavailable { retry_after: Option<Duration>, why: String },
+    /// An answer that Kakao does not normally give: a redirect, a 404, or a 403 without Kakao's error body.
+    Unexpected { retry_after: Option<Duration>, why: String },
     /// No answer at all.
     Unreachable(String),
-    /// 500, 502, 504, or a 200 that cannot be read.
+    /// 500, 502, 504, or a 200 that is not a page.
     Broken(String),
-    /// Another 4xx: the search is at fault.
+    /// Kakao rejected the search as invalid.
     Refused(String),
-    /// 401 or 403.
+    /// Kakao rejected the key.
     KeyRefused(String),
-    /// 400 with code -10.
+    /// Kakao reports a spent quota.
     QuotaSpent(String),
+}
+
+impl Answer {
+    /// The same answer without secrets, which the API or a proxy may repeat in a message.
+    pub(super) fn redacted(self) -> Self {
+        match self {
+            Self::Good(_) | Self::Throttled { .. } => self,
+            Self::Unavailable { retry_after, why } => Self::Unavailable { retry_after, why: redacted(&why) },
+            Self::Unexpected { retry_after, why } => Self::Unexpected { retry_after, why: redacted(&why) },
+            Self::Unreachable(why) => Self::Unreachable(redacted(&why)),
+            Self::Broken(why) => Self::Broken(redacted(&why)),
+            Self::Refused(why) => Self::Refused(redacted(&why)),
+            Self::KeyRefused(why) => Self::KeyRefused(redacted(&why)),
+            Self::QuotaSpent(why) => Self::QuotaSpent(redacted(&why)),
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct AnswerJson<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "documents")]
     documents: Vec<&'a RawValue>,
     meta: MetaJson,
 }
 
 #[derive(Deserialize)]
 struct MetaJson {
+    #[serde(deserialize_with = "count")]
     total_count: u32,
+    #[serde(deserialize_with = "count")]
     pageable_count: u32,
+    /// If it is missing, `pageable_count` decides which page is the last.
+    #[serde(default)]
     is_end: bool,
 }
 
-#[derive(Deserialize)]
-struct DocumentJson<'a> {
-    #[serde(borrow, default)]
-    id: Text<'a>,
-    #[serde(borrow, default)]
-    place_name: Text<'a>,
-    #[serde(borrow, default)]
-    category_name: Text<'a>,
-    #[serde(borrow, default)]
-    category_group_code: Text<'a>,
-    #[serde(borrow, default)]
-    phone: Text<'a>,
-    #[serde(borrow, default)]
-    address_name: Text<'a>,
-    #[serde(borrow, default)]
-    road_address_name: Text<'a>,
-    #[serde(borrow, default)]
-    place_url: Text<'a>,
-    #[serde(borrow, default)]
-    x: Text<'a>,
-    #[serde(borrow, default)]
-    y: Text<'a>,
-}
-
-/// Both shapes of an error.
-#[derive(Deserialize)]
-struct ErrorJson {
-    code: Option<i64>,
-    #[serde(alias = "msg")]
-    message: Option<String>,
-}
-
-/// Makes sense of an answer.
-pub(super) fn classify(status: StatusCode, retry_after: Option<Duration>, body: &[u8], key: &SecretString) -> Answer {
-    if status == StatusCode::OK {
-        return match parse(body) {
-            Ok(page) => Answer::Good(page),
-            Err(error) => Answer::Broken(format!("the answer is no page of places: {error}")),
-        };
+/// Classifies an answer by its status and its body.
+pub(super) fn classify(head: &Head, body: &[u8]) -> Answer {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    if head.status != StatusCode::OK {
+        return refusal::classify(head, body, None);
     }
-    let error: Option<ErrorJson> = serde_json::from_slice(body).ok();
-    let code = error.as_ref().and_then(|error| error.code);
-    let message = error.and_then(|error| error.message);
-    let message = message.map_or(Cow::Borrowed("no error message"), |message| Cow::Owned(redact(&message, key)));
-    let why = format!("{}: {message}", status.as_u16());
-    match status.as_u16() {
-        429 => Answer::Throttled { retry_after },
-        503 => Answer::Unavailable { retry_after, why },
-        401 | 403 => Answer::KeyRefused(why),
-        400 if code == Some(-10) => Answer::QuotaSpent(why),
-        500.. => Answer::Broken(why),
-        _ => Answer::Refused(why),
+    match parse(body) {
+        Ok(page) => Answer::Good(page),
+        Err(error) => refusal::classify(head, body, Some(format!("the answer is not a page of places: {error}"))),
     }
-}
-
-/// Removes the key from the API's words, which repeat it, and whatever stands in its place.
-fn redact(message: &str, key: &SecretString) -> String {
-    let mut safe = message.replace(key.expose_secret(), "…");
-    if let Some(start) = safe.find("appKey(").map(|at| at + "appKey(".len()) {
-        let end = safe[start..].find(')').map_or(safe.len(), |at| start + at);
-        safe.replace_range(start..end, "…");
-    }
-    safe.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE_CHARS).collect()
 }
 
 /// Reads a page.
 ///
 /// # Errors
-/// When it is no JSON, or not the shape of a page.
+/// When the body is not JSON or does not have the shape of a page.
 pub(super) fn parse(body: &[u8]) -> Result<Page, serde_json::Error> {
-    let AnswerJson { documents, meta } = serde_json::from_slice(body)?;
+    // Bytes that are not UTF-8 are replaced by �. Only the documents that contain them are rejected, not the page.
+    let text = String::from_utf8_lossy(body);
+    let encoding = if matches!(text, Cow::Borrowed(_)) { Encoding::Utf8 } else { Encoding::Mended };
+    let AnswerJson { documents, meta } = serde_json::from_str(&text)?;
     let MetaJson { total_count, pageable_count, is_end } = meta;
-    let places: Vec<Place> = documents.iter().filter_map(|document| place(document.get())).collect();
-    let rejected = u32::try_from(documents.len() - places.len()).unwrap_or(u32::MAX);
-    Ok(Page { meta: Meta { total_count, pageable_count, is_end }, documents: documents.len(), places, rejected })
-}
-
-/// The place that a document describes; `None` without an id or a position.
-fn place(document: &str) -> Option<Place> {
-    let DocumentJson {
-        id,
-        place_name,
-        category_name,
-        category_group_code,
-        phone,
-        address_name,
-        road_address_name,
-        place_url,
-        x,
-        y,
-    } = serde_json::from_str(document).ok()?;
-    Some(Place {
-        id: PlaceId::parse(id.trimmed())?,
-        name: place_name.storable().unwrap_or_default(),
-        category_name: category_name.storable(),
-        category_group_code: category_group_code.storable(),
-        phone: phone.storable(),
-        address: address_name.storable(),
-        road_address: road_address_name.storable(),
-        position: LatLng::new(y.trimmed().parse().ok()?, x.trimmed().parse().ok()?).ok()?,
-        url: place_url.storable(),
-    })
-}
-
-/// A text that takes what JSON texts may hold and Rust's may not: a lone half of a surrogate pair becomes �. What is
-/// null, as if it were missing, is empty.
-#[derive(Default)]
-struct Text<'a>(Cow<'a, str>);
-
-impl Text<'_> {
-    fn trimmed(&self) -> &str {
-        self.0.trim()
+    let mut page = Page {
+        meta: Meta { total_count, pageable_count, is_end },
+        documents: documents.len(),
+        places: Vec::with_capacity(documents.len()),
+        rejected: Rejected::default(),
+    };
+    for document in documents {
+        match document::read(document, encoding) {
+            Ok((place, texts_cut)) => {
+                page.places.push(place);
+                page.rejected.texts_cut += texts_cut;
+            }
+            Err(why) => page.rejected += Rejected::one(&redacted(&why)),
+        }
     }
-
-    /// The text without what PostgreSQL cannot store (NUL); `None` where nothing is left.
-    fn storable(&self) -> Option<String> {
-        let text = self.0.replace('\0', "");
-        let text = text.trim();
-        (!text.is_empty()).then(|| text.to_owned())
-    }
+    Ok(page)
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-                Ok(Text(String::from_utf8_lossy(bytes)))
-            }
-
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
-            }
-
-            fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-                deserializer.deserialize_bytes(self)
+impl Page {
+    /// Moves places that share an id, but differ in name or position, to the rejected documents: an id is one place.
+    pub(super) fn keep_unambiguous(&mut self) {
+        let places = mem::take(&mut self.places);
+        let is_another = |one: &Place, other: &Place| one.name != other.name || one.position != other.position;
+        for place in &places {
+            if places.iter().any(|other| other.id == place.id && is_another(place, other)) {
+                let why = format!("place {}: several documents with its id differ in name or position", place.id);
+                self.rejected += Rejected::one(&redacted(&why));
+            } else {
+                self.places.push(place.clone());
             }
         }
-
-        deserializer.deserialize_option(TextVisitor)
     }
+
+    /// Moves the places outside the requested area to the rejected documents.
+    pub(super) fn keep_within(&mut self, area: Area) {
+        let (inside, outside) = mem::take(&mut self.places).into_iter().partition(|place| area.holds(place.position));
+        self.places = inside;
+        let outside: Vec<Place> = outside;
+        for Place { id, position, .. } in outside {
+            let why = format!("place {id}: outside the area that was asked for, at {position}");
+            self.rejected += Rejected::outside(&redacted(&why));
+        }
+    }
+}
+
+/// Reads the documents of a page. Fails as soon as there are more than [`PAGE_SIZE`], so that a huge list takes no memory.
+fn documents<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<&'de RawValue>, D::Error> {
+    struct Documents;
+
+    impl<'de> Visitor<'de> for Documents {
+        type Value = Vec<&'de RawValue>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of documents")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut documents = Vec::new();
+            while let Some(document) = list.next_element()? {
+                if documents.len() == PAGE_SIZE as usize {
+                    return Err(de::Error::custom(format!("it has more than {PAGE_SIZE} documents")));
+                }
+                documents.push(document);
+            }
+            Ok(documents)
+        }
+    }
+
+    deserializer.deserialize_seq(Documents)
+}
+
+/// Reads a count: a number, or a string that contains one.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    struct Count;
+
+    impl Visitor<'_> for Count {
+        type Value = u32;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a count")
+        }
+
+        fn visit_u64<E: de::Error>(self, count: u64) -> Result<u32, E> {
+            u32::try_from(count).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(count), &self))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<u32, E> {
+            text.trim().parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
+    }
+
+    deserializer.deserialize_any(Count)
 }
 
 #[cfg(test)]

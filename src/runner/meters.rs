@@ -1,4 +1,7 @@
-//! What is measured of the runs, for whoever watches from outside.
+//! The Prometheus metrics of the runs.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::counter::Counter;
@@ -8,14 +11,14 @@ use prometheus_client::registry::Registry;
 
 use super::Report;
 use crate::domain::run::Status;
-use crate::store::{Counts, LastRuns};
+use crate::store::{Counts, LastRuns, LockHolder};
 
-/// The final statuses of a run, and the one that it may be resumed from.
+/// The statuses with which a process can leave a run.
 const STATUSES: [Status; 4] = [Status::Succeeded, Status::Partial, Status::Failed, Status::Interrupted];
 
 type Label = [(&'static str, &'static str); 1];
 
-/// The meters of the runs.
+/// The metrics of the runs.
 #[derive(Debug, Default)]
 pub struct Meters {
     runs: Family<Label, Counter>,
@@ -25,9 +28,11 @@ pub struct Meters {
     active: Gauge,
     quota_left: Gauge,
     next_tick: Gauge,
+    lock_wait: Gauge<f64, AtomicU64>,
+    lock_holder: Family<[(&'static str, String); 4], Gauge>,
 }
 
-/// A run that is worked on.
+/// Sets `run_active` back to 0 when dropped.
 #[derive(Debug)]
 pub(super) struct Activity<'a>(&'a Gauge);
 
@@ -38,7 +43,7 @@ impl Drop for Activity<'_> {
 }
 
 impl Meters {
-    /// Registers everything, with every series there from the start.
+    /// Registers the metrics. Every series exists from the start, with the value 0.
     pub fn register(&self, registry: &mut Registry) {
         for status in STATUSES {
             drop(self.runs.get_or_create(&[("status", status.as_str())]));
@@ -47,29 +52,34 @@ impl Meters {
         for change in ["new", "changed", "closed", "reopened"] {
             drop(self.places.get_or_create(&[("change", change)]));
         }
+        self.show_lock_wait(Duration::ZERO, None);
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
         gauge("run_active", "1 while this process works on a run", &self.active);
-        let help = "When the last full run succeeded, as in the history; 0: never";
+        let help = "When the last successful full run finished, from the run history; 0: never";
         gauge("run_last_success_timestamp_seconds", help, &self.last_success);
-        gauge("quota_left", "Requests left of the day in Seoul", &self.quota_left);
+        gauge("quota_left", "Requests left today or this month, whichever is less (Seoul time)", &self.quota_left);
         gauge("next_tick_timestamp_seconds", "When the next run is due; 0: never", &self.next_tick);
-        registry.register("runs", "Runs that this process has worked on, by how they ended", self.runs.clone());
-        registry.register("places", "Places of these runs, by what became of them", self.places.clone());
-        let help = "1 for the status of the last full run, as in the history";
+        registry.register("runs", "Runs that this process has executed, by status", self.runs.clone());
+        registry.register("places", "Places of these runs, by kind of change", self.places.clone());
+        let help = "1 for the status of the last full run, from the run history";
         registry.register("run_last_status", help, self.last_status.clone());
+        let help = "How long this process has been waiting for the run lock; 0: not waiting";
+        registry.register("lock_wait_seconds", help, self.lock_wait.clone());
+        let help = "1 for the database session that holds the run lock while this process waits for it; 0 without labels: not waiting";
+        registry.register("lock_holder", help, self.lock_holder.clone());
     }
 
-    /// Shows that a run is worked on, until what is returned is dropped.
+    /// Sets `run_active` to 1 until the returned guard is dropped.
     pub(super) fn activity(&self) -> Activity<'_> {
         self.active.set(1);
         Activity(&self.active)
     }
 
-    /// Counts a run.
+    /// Counts a run and its places.
     pub(super) fn observe(&self, report: &Report) {
-        self.runs.get_or_create(&[("status", report.closing.status.as_str())]).inc();
-        // A run that was interrupted counts its places again when it goes on.
-        if report.closing.status.is_unfinished() {
+        self.runs.get_or_create(&[("status", report.end.status.as_str())]).inc();
+        // The counters of an interrupted run are counted when it is finished after its resumption.
+        if report.end.status.is_unfinished() {
             return;
         }
         let Counts { places_new, places_changed, places_closed, places_reopened, .. } = report.counts;
@@ -84,15 +94,29 @@ impl Meters {
         }
     }
 
-    /// Takes over what the history says.
-    pub(super) fn show(&self, last: &LastRuns, quota_left: u32, next_tick: Option<DateTime<Utc>>) {
+    /// Updates how long the run lock has been waited for, and the session that holds it.
+    pub(crate) fn show_lock_wait(&self, waited: Duration, holder: Option<&LockHolder>) {
+        self.lock_wait.set(waited.as_secs_f64());
+        let labels = holder.map(|holder| {
+            let LockHolder { pid, role, address, application } = holder.clone();
+            [pid.to_string(), role, address, application]
+        });
+        // Without a holder the labels are empty, which Prometheus treats as missing.
+        let [pid, role, address, application] = labels.unwrap_or_default();
+        let labels = [("pid", pid), ("role", role), ("address", address), ("application", application)];
+        self.lock_holder.clear();
+        self.lock_holder.get_or_create(&labels).set(i64::from(holder.is_some()));
+    }
+
+    /// Updates the metrics that come from the database.
+    pub(super) fn show(&self, last: &LastRuns, quota_left: i64, next_tick: Option<DateTime<Utc>>) {
         let seconds = |instant: Option<DateTime<Utc>>| instant.map_or(0, |instant| instant.timestamp());
         self.last_success.set(seconds(last.succeeded_at));
         for status in STATUSES {
             let is_last = last.status == Some(status);
             self.last_status.get_or_create(&[("status", status.as_str())]).set(i64::from(is_last));
         }
-        self.quota_left.set(i64::from(quota_left));
+        self.quota_left.set(quota_left);
         self.next_tick.set(seconds(next_tick));
     }
 }

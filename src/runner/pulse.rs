@@ -1,7 +1,7 @@
-//! Whether a run gets on: what feeds the watchdog while it is at work.
+//! Detects a run without progress, so that the watchdog can restart the process.
 //!
-//! The lock answers as long as the process turns, which would hide a crawl that waits for itself. A pause that the API asks
-//! for is no reason to end the process, so only what is still for longer than any pause counts as hanging.
+//! The connection that holds the lock stays responsive even when the crawl is deadlocked, so its pings prove nothing. A pause
+//! requested by the API is not a hang: only a run without progress for longer than the longest pause counts as hung.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use crate::crawl::progress::Snapshot;
 use crate::kakao::gate::Usage;
 
-/// A run that is still for so long hangs. The API may ask for a pause of an hour.
-const STILL: Duration = Duration::from_mins(90);
+/// A run without progress for this long is hung. It exceeds the longest pause that the API can request, one hour.
+const HUNG_AFTER: Duration = Duration::from_mins(90);
 
-/// What was seen of a run, and when it last moved.
+/// The last known counters of a run, and when they last changed.
 #[derive(Debug)]
 pub(super) struct Pulse {
     seen: Cell<(Snapshot, Usage)>,
@@ -26,12 +26,12 @@ impl Pulse {
         Self { seen: Cell::new(seen), moved_at: Cell::new(Instant::now()) }
     }
 
-    /// Whether the run has moved lately, as of what is seen of it now.
+    /// Takes the current counters and returns whether the run has made progress recently.
     pub(super) fn beats(&self, seen: (Snapshot, Usage)) -> bool {
         if self.seen.replace(seen) != seen {
             self.moved_at.set(Instant::now());
         }
-        self.moved_at.get().elapsed() < STILL
+        self.moved_at.get().elapsed() < HUNG_AFTER
     }
 }
 
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_beats_through_a_pause_of_an_hour_but_not_for_ever() {
+    async fn a_run_counts_as_alive_during_a_pause_of_an_hour_but_not_for_ever() {
         let still = (Snapshot::default(), Usage::default());
         let pulse = Pulse::new(still);
 

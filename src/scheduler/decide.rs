@@ -1,4 +1,4 @@
-//! When to run: one pure function of the clock, the history and the schedule.
+//! Decides when to run: a pure function of the current time, the schedule and the run history.
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::run::{RunId, RunRecord, Status, Trigger};
 use crate::domain::schedule::Schedule;
 
-/// Up to this late a run counts as on time.
+/// A run that starts at most this late counts as on time.
 const ON_TIME: TimeDelta = TimeDelta::seconds(60);
 
-/// How many ticks that nobody recorded are looked back for.
+/// Maximum number of past ticks that are checked for a missing row.
 const LOOK_BACK: usize = 10;
 
-/// Clocks of machines that share a database differ by less than this, and no run waits for longer than until the next
-/// midnight: an instant that lies further ahead was written by a clock that was ahead.
+/// A stored instant further ahead than this was written while the clock was wrong: the clocks of machines that share a
+/// database differ by less, and no run waits longer than until the next midnight.
 const AHEAD: TimeDelta = TimeDelta::days(1);
 
-/// The settings of the decision.
+/// The settings for [`decide()`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// Whether anything starts by itself.
+    /// Whether runs start automatically.
     pub is_enabled: bool,
-    /// How late a tick is still caught up.
+    /// How long after a missed tick its run is still started.
     pub catch_up: Duration,
-    /// How long an unfinished run is resumed, from its tick (or start) on.
+    /// How long after its tick (or start) an unfinished run is still resumed.
     pub resume: Duration,
 }
 
 /// What to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Go on with a run.
+    /// Resume a run.
     Resume(RunId),
-    /// Close an unfinished run as failed: its window is over.
-    GiveUp(RunId, String),
-    /// Run a tick.
+    /// Mark an unfinished run as failed, because its resume window is over.
+    Abandon(RunId, String),
+    /// Start the run of a tick.
     Start {
         /// The tick.
         tick: DateTime<Utc>,
-        /// On time or not.
+        /// Whether it is on time or late.
         trigger: Trigger,
     },
     /// Record a tick as skipped.
@@ -49,13 +49,20 @@ pub enum Decision {
         /// Why.
         reason: String,
     },
-    /// Take its tick from a run that a clock ahead of its time has started.
+    /// Record that a manual run counts for a tick.
+    Tie {
+        /// The run.
+        run: RunId,
+        /// The tick.
+        tick: DateTime<Utc>,
+    },
+    /// Remove the tick from a run that was recorded while the clock was ahead.
     Untie(RunId),
-    /// Nothing, until the next tick or the next look.
+    /// Do nothing until the next tick or heartbeat.
     Wait,
 }
 
-/// Decides what to do now; `history` is newest first. Each decision is carried out before the next one is asked for.
+/// Decides what to do now. `history` is sorted newest first. The caller carries out each decision before it asks again.
 #[must_use]
 pub fn decide(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord], windows: Windows) -> Decision {
     if !windows.is_enabled {
@@ -65,23 +72,21 @@ pub fn decide(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord], wi
     for run in unfinished {
         if now - anchor(run) > span(windows.resume) {
             let window = humantime::format_duration(windows.resume);
-            return Decision::GiveUp(run.id, format!("unfinished when its resume window of {window} was over"));
+            return Decision::Abandon(run.id, format!("unfinished at the end of its resume window of {window}"));
         }
-        // A run in other hands is tried, too: its lock tells whether they are alive.
+        // A run with status `running` is resumed as well. The lock prevents that if its process is alive.
         if run.status == Status::Running || run.resume_at.is_none_or(|at| at <= now || at - now > AHEAD) {
             return Decision::Resume(run.id);
         }
     }
     let due = ticks(now, schedule, history);
-    let mut decisions = due.iter().rev().enumerate().rev().filter_map(|(newer, tick)| {
-        let tick = Tick { at: *tick, is_latest: newer == 0 };
-        settle(tick, now, history, windows)
-    });
-    decisions.next().unwrap_or(Decision::Wait)
+    let mut following = due.iter().skip(1);
+    let mut due = due.iter().map(|tick| Tick { at: *tick, next: following.next().copied() });
+    due.find_map(|tick| settle(tick, now, history, windows)).unwrap_or(Decision::Wait)
 }
 
-/// The run that a daemon tries again when it starts: the latest full one, if the API refused its key and its window is
-/// open. Somebody who starts a daemon may have mended the key.
+/// The run that a daemon resumes when it starts: the latest full run, if it failed because the API rejected the key and its
+/// resume window is open. The key may have been corrected before the start.
 #[must_use]
 pub fn retry_at_start(now: DateTime<Utc>, history: &[RunRecord], windows: Windows) -> Option<RunId> {
     let latest = history.iter().find(|run| run.is_full && run.status != Status::Skipped)?;
@@ -90,8 +95,8 @@ pub fn retry_at_start(now: DateTime<Utc>, history: &[RunRecord], windows: Window
     (windows.is_enabled && is_refused && is_open).then_some(latest.id)
 }
 
-/// The run that holds a tick and was started, or recorded as skipped, by a clock that was far ahead: the tick is to be
-/// judged anew by the right one. Where all of history lies ahead, it is rather this clock that is behind.
+/// A run with a tick that was started, or recorded as skipped, while the clock was far ahead. Its tick must be decided again
+/// with the correct time. If every run lies in the future, the current clock is assumed to be wrong, and the result is `None`.
 #[must_use]
 pub fn ahead_of_time(now: DateTime<Utc>, history: &[RunRecord], windows: Windows) -> Option<RunId> {
     let is_plausible = windows.is_enabled && history.iter().any(|run| run.started_at <= now);
@@ -99,17 +104,18 @@ pub fn ahead_of_time(now: DateTime<Utc>, history: &[RunRecord], windows: Windows
     history.iter().filter(|_| is_plausible).find(is_early).map(|run| run.id)
 }
 
-/// A tick that is due and has no row.
+/// A due tick without a row in the history.
 #[derive(Clone, Copy, Debug)]
 struct Tick {
     at: DateTime<Utc>,
-    is_latest: bool,
+    /// The next tick, if it is due as well.
+    next: Option<DateTime<Utc>>,
 }
 
-/// The ticks that are due and have no row, oldest first. Before the first row there was no installation, so only its
-/// latest tick counts.
+/// The due ticks without a row, oldest first. Ticks before the first row of the history are ignored, except the latest
+/// tick, because the daemon was not installed yet.
 fn ticks(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord]) -> Vec<DateTime<Utc>> {
-    let first_sign = history.iter().map(|run| run.started_at).min();
+    let installed_at = history.iter().map(|run| run.started_at).min();
     let is_recorded = |tick: &DateTime<Utc>| history.iter().any(|run| run.scheduled_for == Some(*tick));
     let latest = schedule.last_until(now);
     let earlier = |tick: &DateTime<Utc>| schedule.last_until(*tick - TimeDelta::seconds(1));
@@ -117,23 +123,27 @@ fn ticks(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord]) -> Vec<
         .take(LOOK_BACK)
         .take_while(|tick| !is_recorded(tick))
         .enumerate()
-        .filter(|(age, tick)| *age == 0 || first_sign.is_some_and(|first| *tick >= first))
+        .filter(|(age, tick)| *age == 0 || installed_at.is_some_and(|first| *tick >= first))
         .map(|(_, tick)| tick)
         .collect();
     due.reverse();
     due
 }
 
-/// What becomes of a tick that is due; `None` where it leaves no trace.
+/// Decides about a due tick; `None` if nothing is recorded for it.
 fn settle(tick: Tick, now: DateTime<Utc>, history: &[RunRecord], windows: Windows) -> Option<Decision> {
-    let Tick { at: tick, is_latest } = tick;
+    let Tick { at: tick, next } = tick;
     let skip = |reason| Some(Decision::Skip { tick, reason });
     let late = now - tick;
-    if let Some(run) = history.iter().find(|run| covers(run, tick, windows)) {
-        return skip(format!("run {} was under way", run.id));
+    // If several manual runs qualify, the oldest one counts.
+    if let Some(run) = history.iter().rfind(|run| has_served(run, tick, next)) {
+        return Some(Decision::Tie { run: run.id, tick });
     }
-    if !is_latest || history.iter().any(|run| run.scheduled_for.is_some_and(|other| other > tick)) {
-        return skip("nobody ran it in time, and only the latest tick is caught up".to_owned());
+    if let Some(run) = history.iter().find(|run| covers(run, tick, windows)) {
+        return skip(format!("run {} was in progress", run.id));
+    }
+    if next.is_some() || history.iter().any(|run| run.scheduled_for.is_some_and(|other| other > tick)) {
+        return skip("missed, and only the latest missed tick is caught up".to_owned());
     }
     if late <= ON_TIME {
         return Some(Decision::Start { tick, trigger: Trigger::Schedule });
@@ -141,24 +151,31 @@ fn settle(tick: Tick, now: DateTime<Utc>, history: &[RunRecord], windows: Window
     if late <= span(windows.catch_up) {
         return Some(Decision::Start { tick, trigger: Trigger::CatchUp });
     }
-    // A new installation owes nothing to ticks before its time.
+    // Ticks before the installation are not recorded as skipped.
     let existed = history.iter().any(|run| run.started_at <= tick);
     let window = humantime::format_duration(windows.catch_up);
     let late = humantime::format_duration(Duration::from_secs(late.num_seconds().unsigned_abs()));
-    if existed { skip(format!("nobody ran it in time: {late} late, the catch-up window is {window}")) } else { None }
+    if existed { skip(format!("missed by {late}; the catch-up window is {window}")) } else { None }
 }
 
-/// Whether a full run was under way at a tick. One that failed was so within its window at most, however late it was
-/// noticed that the window is over.
+/// Whether a full run was in progress at a tick. A failed run counts only within its resume window, because it may have
+/// been marked as failed long after the window was over.
 fn covers(run: &RunRecord, tick: DateTime<Utc>, windows: Windows) -> bool {
     let serves_another = run.scheduled_for != Some(tick);
     let has_worked = run.status != Status::Skipped && run.is_full;
-    let was_given_up = run.status == Status::Failed && tick - anchor(run) > span(windows.resume);
+    let was_abandoned = run.status == Status::Failed && tick - anchor(run) > span(windows.resume);
     let is_within = run.started_at <= tick && run.finished_at.is_none_or(|end| end > tick);
-    serves_another && has_worked && !was_given_up && is_within
+    serves_another && has_worked && !was_abandoned && is_within
 }
 
-/// From when on the resume window of a run counts: its tick, or its start where it had none or was late already.
+/// Whether a manual run counts for a tick: a full run that started after the tick and before the next one, and finished.
+fn has_served(run: &RunRecord, tick: DateTime<Utc>, next: Option<DateTime<Utc>>) -> bool {
+    let is_manual = run.trigger == Trigger::Manual && run.is_full && run.scheduled_for.is_none();
+    let is_finished = matches!(run.status, Status::Succeeded | Status::Partial);
+    is_manual && is_finished && run.started_at >= tick && next.is_none_or(|next| run.started_at < next)
+}
+
+/// The start of a run's resume window: its tick if it started on time, otherwise its own start.
 fn anchor(run: &RunRecord) -> DateTime<Utc> {
     match run.trigger {
         Trigger::Schedule => run.scheduled_for.unwrap_or(run.started_at),

@@ -1,4 +1,4 @@
-//! The cron job, a source of ticks and nothing else.
+//! The cron job. It only wakes the scheduler; it never starts a run itself.
 
 use tokio::sync::mpsc;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
@@ -6,9 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::schedule::Schedule;
 
-/// Starts a job that sends a word at each tick until `stop` fires.
+/// Starts a job that sends a message at each tick until `stop` is cancelled.
 ///
-/// A word that finds one waiting is dropped: whoever wakes looks at the history, not at the number of words.
+/// The channel holds one message, and further ones are dropped: the scheduler reads the history, so their number does not
+/// matter.
 pub(super) async fn start(
     schedule: &Schedule,
     wake: mpsc::Sender<()>,
@@ -16,7 +17,7 @@ pub(super) async fn start(
 ) -> Result<JobScheduler, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
     let stop = stop.clone();
-    // Nothing in here can fail: a panic in the closure would end the job for good.
+    // Nothing in this closure may panic: a panic would disable the job permanently.
     let job = Job::new_async_tz(schedule.expression(), schedule.zone(), move |_, _| {
         let is_wanted = !stop.is_cancelled();
         let wake = wake.clone();

@@ -1,18 +1,17 @@
-//! The bodies: documents, what an answer says about itself, and errors, in the exact shapes of the API.
+//! The bodies of successful responses: `documents` and `meta`, in the exact format of the API.
 //!
-//! They are written straight into one text: the stand-in often shares its processor with the program it tests.
+//! They are written directly into one string, because the stand-in often shares its processor with the program under test.
 
-use std::fmt::Write as _;
-
+use super::json::{push, push_text};
 use super::request::Wanted;
 use super::switches::Switches;
 use super::world::{StandinPlace, World};
 use crate::domain::geo::LatLng;
 
-/// Room for a page of places, so that a body is allocated once.
+/// The capacity for a page of places, in bytes, so that a body is allocated only once.
 const BODY_BYTES: usize = 8 * 1024;
 
-/// The body of a request that follows the rules.
+/// The response body of a valid request.
 pub(super) fn body(world: &World, wanted: &Wanted, switches: &Switches) -> String {
     let found = find(world, wanted, switches);
     let mut out = String::with_capacity(BODY_BYTES);
@@ -34,7 +33,7 @@ pub(super) fn body(world: &World, wanted: &Wanted, switches: &Switches) -> Strin
     out
 }
 
-/// A page and what it says about itself.
+/// A page of results, and its `meta` values.
 struct Found<'a> {
     documents: Vec<&'a StandinPlace>,
     is_end: bool,
@@ -51,7 +50,7 @@ fn find<'a>(world: &'a World, wanted: &Wanted, switches: &Switches) -> Found<'a>
     let (total, first) = world.first(&wanted.search, cap as usize, thin_out.map(|(_, nth)| *nth));
     let pageable = u32::try_from(total).unwrap_or(cap).min(cap);
     let last = pageable.div_ceil(wanted.size).max(1);
-    // A page beyond the end is the last one again.
+    // As in the real API, a page beyond the end repeats the last one.
     let skip = (wanted.page.min(last) - 1) * wanted.size;
     let documents = first.into_iter().skip(skip as usize).take(wanted.size as usize).collect();
     Found { documents, is_end: wanted.page >= last && !switches.never_ends, pageable, total }
@@ -77,28 +76,6 @@ fn push_document(out: &mut String, found: &StandinPlace, center: Option<LatLng>)
     push(out, format_args!(",\"x\":\"{x}\",\"y\":\"{y}\"}}"));
 }
 
-fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a string takes every text");
-}
-
-/// Adds a label and a JSON string, with the characters escaped that the API escapes.
-fn push_text(out: &mut String, label: &str, text: &str) {
-    out.push_str(label);
-    out.push('"');
-    let mut rest = text;
-    while let Some(position) = rest.find(|c: char| matches!(c, '"' | '\\' | '<' | '>' | '&' | '\0'..='\x1f')) {
-        let (plain, tail) = rest.split_at(position);
-        out.push_str(plain);
-        match tail.as_bytes()[0] {
-            byte @ (b'"' | b'\\') => out.extend(['\\', char::from(byte)]),
-            byte => push(out, format_args!("\\u{byte:04x}")),
-        }
-        rest = &tail[1..];
-    }
-    out.push_str(rest);
-    out.push('"');
-}
-
 fn group_name(code: &str) -> &'static str {
     match code {
         "MT1" => "대형마트",
@@ -121,76 +98,6 @@ fn group_name(code: &str) -> &'static str {
         "PM9" => "약국",
         _ => "",
     }
-}
-
-/// Why a request is not answered with places.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// No key was sent.
-    NoKey,
-    /// The wrong key was sent; the API repeats it.
-    UnknownKey(String),
-    /// The app may not use the service.
-    Disabled,
-    /// Too fast, or the quota is spent: the API does not tell which.
-    Throttled,
-    /// The quota is spent, in the documented form.
-    QuotaCode,
-    /// A parameter is missing.
-    Missing(&'static str),
-    /// A parameter breaks its rule.
-    Invalid(String),
-    /// No such path.
-    NotFound,
-}
-
-impl Refusal {
-    /// The HTTP status.
-    pub(super) fn status(&self) -> u16 {
-        match self {
-            Self::NoKey | Self::UnknownKey(_) => 401,
-            Self::Disabled => 403,
-            Self::Throttled => 429,
-            Self::QuotaCode | Self::Missing(_) | Self::Invalid(_) => 400,
-            Self::NotFound => 404,
-        }
-    }
-
-    /// What the API says.
-    pub(super) fn message(&self) -> String {
-        match self {
-            Self::NoKey => "cannot find Authorization : KakaoAK header".to_owned(),
-            Self::UnknownKey(key) => format!("appKey({key}) does not exist"),
-            Self::Disabled => "App(sanggwond) disabled OPEN_MAP_AND_LOCAL service.".to_owned(),
-            Self::Throttled | Self::QuotaCode => "API limit has been exceeded.".to_owned(),
-            Self::Missing(name) => format!("{name} parameter required"),
-            Self::Invalid(message) => message.clone(),
-            Self::NotFound => "no such path".to_owned(),
-        }
-    }
-
-    /// The JSON.
-    pub(super) fn body(&self) -> String {
-        let error_type = match self {
-            Self::NoKey | Self::UnknownKey(_) => "AccessDeniedError",
-            Self::Disabled => "NotAuthorizedError",
-            Self::Throttled => "RequestThrottled",
-            Self::QuotaCode => return "{\"code\":-10,\"msg\":\"API limit has been exceeded.\"}".to_owned(),
-            Self::Missing(_) => "MissingParameter",
-            Self::Invalid(_) => "ValidationError",
-            Self::NotFound => "NotFound",
-        };
-        error_body(error_type, &self.message())
-    }
-}
-
-/// An error as the Local API sends it.
-pub(super) fn error_body(error_type: &str, message: &str) -> String {
-    let mut out = String::new();
-    push_text(&mut out, "{\"errorType\":", error_type);
-    push_text(&mut out, ",\"message\":", message);
-    out.push('}');
-    out
 }
 
 #[cfg(test)]
@@ -243,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn all_matches_are_counted_but_few_can_be_paged_to() {
+    fn total_count_counts_all_matches_and_pageable_count_is_limited() {
         let capped = Switches { pageable_cap: 44, ..Switches::default() };
 
         let meta = answer(812, 1, &Switches::default())["meta"].clone();
@@ -253,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_result_is_its_own_end() {
+    fn an_empty_result_has_is_end_true() {
         for switches in [Switches::default(), Switches { is_empty: true, ..Switches::default() }] {
             let count = if switches.is_empty { 30 } else { 0 };
             let answer = answer(count, 1, &switches);
@@ -263,18 +170,9 @@ mod tests {
     }
 
     #[test]
-    fn the_end_can_be_hidden() {
+    fn never_ends_sets_is_end_to_false() {
         let switches = Switches { never_ends: true, ..Switches::default() };
 
         assert_eq!(answer(812, 3, &switches)["meta"]["is_end"], false);
-    }
-
-    #[test]
-    fn every_character_survives_the_json() {
-        let odd = "\"\\<a>&\u{1}\n한";
-        let mut text = String::new();
-        push_text(&mut text, "", odd);
-
-        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), odd);
     }
 }

@@ -1,27 +1,29 @@
-//! Pseudo-random numbers that depend on nothing but their key, so that the same recipe always gives the same world.
+//! Pseudo-random numbers that depend only on their key, so that the same recipe always generates the same world.
 
-/// A stream of pseudo-random numbers (`SplitMix64`).
-pub(super) struct Chance(u64);
+/// A stream of pseudo-random numbers (`SplitMix64`), also for tests.
+#[derive(Debug)]
+pub struct Chance(u64);
 
 impl Chance {
-    /// The stream of this key; another key gives an unrelated one.
-    pub(super) fn of(key: &[u64]) -> Self {
+    /// The stream of this key; different keys give unrelated streams.
+    #[must_use]
+    pub fn of(key: &[u64]) -> Self {
         let state = key.iter().fold(0x5851_f42d_4c95_7f2d, |state, part| mix(state ^ mix(*part)));
         Self(state)
     }
 
     /// The next 64 bits.
-    pub(super) fn bits(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
-    /// A number of 0 to 1, without the 1.
+    /// A number from 0 (inclusive) to 1 (exclusive).
     pub(super) fn fraction(&mut self) -> f64 {
         f64::from(self.half()) / (f64::from(u32::MAX) + 1.0)
     }
 
-    /// A number between two others.
+    /// A number from `low` (inclusive) to `high` (exclusive).
     pub(super) fn between(&mut self, low: f64, high: f64) -> f64 {
         low + self.fraction() * (high - low)
     }
@@ -31,7 +33,7 @@ impl Chance {
         ((u64::from(self.half()) * u64::from(end)) >> 32) as u32
     }
 
-    /// Whether something with this probability happens.
+    /// `true` with this probability.
     pub(super) fn happens(&mut self, probability: f64) -> bool {
         self.fraction() < probability
     }
@@ -59,13 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_decides_the_numbers() {
+    fn the_numbers_depend_on_the_key() {
         assert_eq!(Chance::of(&[1, 2]).bits(), Chance::of(&[1, 2]).bits());
         assert_ne!(Chance::of(&[1, 2]).bits(), Chance::of(&[2, 1]).bits());
     }
 
     #[test]
-    fn fractions_are_spread_evenly() {
+    fn fractions_are_distributed_uniformly() {
         let mut chance = Chance::of(&[7]);
 
         let low = (0..10_000).filter(|_| chance.fraction() < 0.25).count();

@@ -1,8 +1,8 @@
-//! A believable world around real stations, as a pure function of its recipe.
+//! Generates a realistic world around real stations, as a pure function of a recipe.
 //!
-//! A world has as many slots as places. In each there is always one place; from week to week it may close, and another
-//! one opens in its slot, or it may get another phone number, name or position. Every property of a place is drawn
-//! from a stream of its own, so that a change of one leaves all others, and all other places, as they were.
+//! A world has a fixed number of slots, and each slot always contains one place. From one week to the next, the place may close
+//! and be replaced by a new one, or get a new phone number, name or position. Every property of a place has its own stream of
+//! random numbers, so changing one property does not change the others, or other places.
 
 mod life;
 mod site;
@@ -16,24 +16,24 @@ use super::world::{StandinPlace, World};
 use crate::domain::place::{Place, PlaceId};
 use crate::domain::station::Station;
 
-/// The places of the demo.
+/// The number of places in the demo.
 pub const DEMO_PLACES: usize = 60_000;
 
-/// The lowest id, so that none has fewer than eight digits.
+/// The lowest place id; ids have at least eight digits.
 const FIRST_ID: u64 = 10_000_000;
 
-/// What a generated world depends on, besides the stations.
+/// The parameters of a generated world, besides the stations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipe {
-    /// Another seed, another world.
+    /// The seed of the random numbers.
     pub seed: u64,
-    /// The week in the life of the world, from 0 on; about two places in a hundred change each week.
+    /// The week, counted from 0. About 2 % of the places change each week.
     pub week: u32,
-    /// How many places are open at any time.
+    /// The number of open places, the same in every week.
     pub places: usize,
 }
 
-/// A property that is drawn from a stream of its own.
+/// A property with its own stream of random numbers.
 #[derive(Clone, Copy, Debug)]
 enum Draw {
     Life,
@@ -48,7 +48,7 @@ enum Draw {
 }
 
 impl World {
-    /// The world of this recipe around these stations; without stations it is empty.
+    /// Generates the world of a recipe around stations; without stations it is empty.
     #[must_use]
     pub fn generate(recipe: &Recipe, stations: &[Station]) -> World {
         let sites = Sites::around(recipe.seed, stations);
@@ -69,7 +69,7 @@ fn place(recipe: &Recipe, sites: &Sites, slot: u64) -> StandinPlace {
     let category = chance.one_of(trade.categories);
     let Location { site, position, building } = sites.locate(&mut draw(Draw::Location, 0));
     let address = match building {
-        // All places of a building share its address.
+        // All places in a building have the same address.
         Some(building) => site.address(&mut Chance::of(&[recipe.seed, Draw::Address as u64, building])),
         None => site.address(&mut draw(Draw::Address, 0)),
     };
@@ -87,7 +87,8 @@ fn place(recipe: &Recipe, sites: &Sites, slot: u64) -> StandinPlace {
     StandinPlace { place, keywords, rank: draw(Draw::Rank, 0).bits() }
 }
 
-/// An id of eight to ten digits, another one for every number: an odd factor permutes the numbers of 31 bits.
+/// An id of eight to ten digits, different for every number below 2^31: multiplication by an odd factor modulo 2^31 is a
+/// permutation.
 fn id(number: u64) -> String {
     (FIRST_ID + (number.wrapping_mul(0x2c1b_3c6d) & 0x7fff_ffff)).to_string()
 }
@@ -118,7 +119,7 @@ mod tests {
         Station { name: name.to_owned(), region: "수도권".to_owned(), lines: vec!["2호선".to_owned()], position }
     }
 
-    /// A dense grid of thirty stations with 강남역 among them, and a lonely one.
+    /// A dense grid of thirty stations that includes 강남역, and an isolated station.
     fn stations() -> Vec<Station> {
         let grid = (0..30).map(|number| {
             let (row, column) = (f64::from(number / 6), f64::from(number % 6));
@@ -186,12 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn busy_stations_are_crowded_and_lonely_ones_are_not() {
+    fn there_are_many_places_around_a_busy_station_and_few_around_an_isolated_one() {
         let (world, stations) = (world(1, 0), stations());
 
-        let [busy, lonely] = [30, 31].map(|index| near(&world, &stations[index], "식당"));
+        let [busy, isolated] = [30, 31].map(|index| near(&world, &stations[index], "식당"));
 
-        assert!(busy > 300 && lonely < 20, "{busy} {lonely}");
+        assert!(busy > 300 && isolated < 20, "{busy} {isolated}");
     }
 
     #[test]

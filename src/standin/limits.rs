@@ -1,64 +1,66 @@
-//! Decides for each request, as it arrives, whether it is let in and what goes wrong with it.
+//! Decides for each request whether it is answered, rejected, or fails with a fault.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::Refusal;
 use super::chance::Chance;
+use super::refusal::Refusal;
 use super::switches::{Fault, Switches};
 
-/// What a request meets.
+/// The decision about a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// The right answer.
+    /// It gets the correct response.
     LetIn,
-    /// An answer that says why not.
+    /// It is rejected with an error of the API.
     Refused(Refusal),
-    /// Something that the client has not deserved.
+    /// It fails with a fault that the client did not cause.
     Fault(Fault),
 }
 
 impl Verdict {
-    /// Whether it says that a limit is exceeded.
+    /// Whether the response is that a limit was exceeded.
     pub(super) fn is_throttled(&self) -> bool {
         match self {
             Self::LetIn => false,
             Self::Refused(refusal) => matches!(refusal, Refusal::Throttled | Refusal::QuotaCode),
-            Self::Fault(fault) => matches!(fault, Fault::Throttled { .. } | Fault::Status(429, _)),
+            Self::Fault(fault) => {
+                matches!(fault, Fault::Throttled { .. } | Fault::Status(429, _) | Fault::Reply { status: 429, .. })
+            }
         }
     }
 }
 
-/// A request as far as limits and faults care.
+/// The data of a request that the decision depends on.
 #[derive(Debug)]
 pub(super) struct Candidate<'a> {
     /// The `Authorization` header.
     pub(super) authorization: Option<&'a str>,
     /// The keyword.
     pub(super) query: Option<&'a str>,
-    /// How many are in flight with it.
+    /// The number of requests in flight, including this one.
     pub(super) in_flight: usize,
 }
 
-/// What the limits remember.
+/// The state of the limits.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     script: VecDeque<Fault>,
-    /// When the requests of the last second were let in.
+    /// The instants at which the requests of the last second were accepted.
     second: VecDeque<Instant>,
     spent: u64,
     drawn: u64,
 }
 
 impl Limits {
-    /// Lets the next requests meet these faults.
+    /// Makes the next requests fail with these faults.
     pub(super) fn script(&mut self, faults: impl IntoIterator<Item = Fault>) {
         self.script.extend(faults);
     }
 
-    /// Gives the day's quota back.
+    /// Resets the daily quota.
     pub(super) fn new_day(&mut self) {
         self.spent = 0;
     }
@@ -128,7 +130,7 @@ mod tests {
         Candidate { authorization: Some("KakaoAK abc"), query: Some("카페"), in_flight: 1 };
 
     #[test]
-    fn no_second_lets_in_more_than_the_limit() {
+    fn no_more_requests_than_the_limit_are_accepted_in_any_second() {
         let switches = Switches { per_second: Some(2), ..Switches::default() };
         let (mut limits, start) = (Limits::default(), Instant::now());
         let mut judge = |after_ms| limits.judge(&switches, &CANDIDATE, start + Duration::from_millis(after_ms));
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spent_quota_comes_back_with_the_day() {
+    fn an_exhausted_quota_is_reset_on_a_new_day() {
         let switches = Switches { daily_quota: Some(1), quota_as_code: true, ..Switches::default() };
         let (mut limits, now) = (Limits::default(), Instant::now());
 
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn scripted_faults_come_first_and_once() {
+    fn scripted_faults_come_first_and_occur_once() {
         let switches = Switches { is_disabled: true, ..Switches::default() };
         let (mut limits, now) = (Limits::default(), Instant::now());
         limits.script([Fault::Empty, Fault::Drop]);
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_the_requests_meets_faults_the_same_ones_each_time() {
+    fn fault_share_makes_the_same_share_of_requests_fail_each_time() {
         let switches = Switches { fault_share: 0.1, ..Switches::default() };
         let judge_all = || {
             let mut limits = Limits::default();
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyword_can_have_a_fault_of_its_own() {
+    fn a_fault_can_be_limited_to_a_keyword() {
         let switches = Switches { faults_for: vec![("호프".to_owned(), Fault::HtmlOk)], ..Switches::default() };
         let (mut limits, now) = (Limits::default(), Instant::now());
         let hof = Candidate { query: Some("호프"), ..CANDIDATE };

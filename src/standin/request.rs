@@ -1,40 +1,36 @@
-//! The parameters of a request, and the rules of the API for them.
+//! Parses and validates the parameters of a request with the rules of the API.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use super::answer::Refusal;
+use super::refusal::Refusal;
 use super::world::Search;
 use crate::domain::cell::Sort;
 use crate::domain::geo::{Area, Circle, LatLng, Rect};
 use crate::domain::keyword::CATEGORY_GROUP_CODES;
 
-/// A request that follows the rules.
+/// A valid request.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Wanted {
-    /// What to look for.
+    /// The search.
     pub(super) search: Search,
-    /// The number of the page, from 1 on.
+    /// The number of the page, counted from 1.
     pub(super) page: u32,
-    /// Places on a page.
+    /// The number of places per page.
     pub(super) size: u32,
 }
 
 type Params = BTreeMap<String, String>;
 
-/// Reads the parameters of a query string.
+/// Parses the parameters of a query string.
 pub(super) fn params(query: &str) -> Params {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(key, value)| (decode(key), decode(value)))
-        .collect()
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
-/// Checks a request.
+/// Validates a request.
 ///
 /// # Errors
-/// When the path is unknown, or a parameter is missing or breaks its rule.
+/// When the path is unknown, or a parameter is missing or invalid.
 pub(super) fn parse(path: &str, params: &Params) -> Result<Wanted, Refusal> {
     let query = match path {
         "/v2/local/search/keyword.json" => Some(required(params, "query")?.to_owned()),
@@ -51,8 +47,8 @@ pub(super) fn parse(path: &str, params: &Params) -> Result<Wanted, Refusal> {
     Ok(Wanted { search, page, size })
 }
 
-/// The centre; `None` where x and y are missing or are no position. Swapped ones are no position, and the API does not
-/// complain of them: it ignores the area.
+/// The centre; `None` if x and y are missing or out of range. Like the API, this does not report x and y that are swapped (and
+/// therefore out of range): the area is ignored.
 fn center(params: &Params) -> Result<Option<LatLng>, Refusal> {
     let (Some(x), Some(y)) = (number(params, "x")?, number(params, "y")?) else { return Ok(None) };
     Ok(LatLng::new(y, x).ok())
@@ -120,23 +116,6 @@ fn whole(params: &Params, name: &str, least: u32, most: u32) -> Result<Option<u3
     }
 }
 
-/// Undoes the encoding of a query string; what is no code stays as it is.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let code = if *first == b'%' { tail.get(..2).and_then(hex) } else { None };
-        bytes.push(code.unwrap_or(if *first == b'+' { b' ' } else { *first }));
-        rest = if code.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    let text = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'))?;
-    u8::from_str_radix(text, 16).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_rules_are_named_in_the_words_of_the_api() {
+    fn invalid_parameters_are_reported_with_the_messages_of_the_api() {
         assert_eq!(message("x=127"), "query parameter required");
         assert_eq!(message("query=a&x=127&y=37&radius=20001"), "query.radius should be at most 20000");
         assert_eq!(message("query=a&page=46"), "query.page should be at most 45");
@@ -177,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn swapped_coordinates_ask_for_everything_without_distance() {
+    fn swapped_coordinates_search_everywhere_without_distances() {
         let search = parsed("query=a&x=37.5&y=127&radius=1000").unwrap().search;
 
         assert_eq!((search.area, search.center), (None, None));
     }
 
     #[test]
-    fn a_centre_beside_a_rectangle_only_measures() {
+    fn a_centre_together_with_a_rectangle_is_used_only_for_distances() {
         let search = parsed("query=a&x=127&y=37.5&radius=10&rect=126,37,128,38").unwrap().search;
 
         let rect = Rect { west: 126.0, south: 37.0, east: 128.0, north: 38.0 };

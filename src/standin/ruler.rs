@@ -1,29 +1,29 @@
-//! Distances for choosing and sorting, thirty times cheaper than the geodesic.
+//! Approximate distances for filtering and sorting, about thirty times faster than the geodesic.
 //!
-//! Between two positions of one city the ellipsoid is flat enough: at the middle latitude the error is below a
-//! millimetre in a kilometre. Where that could decide whether a place is inside a circle, the geodesic decides.
+//! Within a city a flat approximation at the middle latitude is accurate to 1 mm per kilometre. If that error could decide
+//! whether a place is inside a circle, the geodesic is used.
 
 use crate::domain::geo::{Circle, LatLng, Rect};
 
-/// The longest distance that is measured flat.
+/// The maximum distance in metres for which the flat approximation is used.
 const FLAT_M: f64 = 25_000.0;
 
-/// The share of a radius around its edge where the geodesic decides.
+/// The relative difference to the radius below which the geodesic is used.
 const DOUBT: f64 = 1e-4;
 
-/// The equatorial radius of WGS84 in metres.
+/// The equatorial radius of the WGS84 ellipsoid in metres.
 const EQUATOR_M: f64 = 6_378_137.0;
 
-/// The square of WGS84's eccentricity.
+/// The square of the eccentricity of the WGS84 ellipsoid.
 const ECCENTRICITY_2: f64 = 0.006_694_379_990_141_317;
 
-/// Metres between two positions.
+/// The distance between two positions in metres.
 pub(super) fn distance_m(from: LatLng, to: LatLng) -> f64 {
     let flat = flat_m(from, to);
     if flat < FLAT_M { flat } else { from.distance_m(to) }
 }
 
-/// Whether a position lies in a circle, its edge included.
+/// Whether a position lies in a circle, including its edge.
 pub(super) fn is_inside(circle: Circle, position: LatLng) -> bool {
     let share = flat_m(circle.center, position) / f64::from(circle.radius_m);
     if share.is_finite() && (share - 1.0).abs() > DOUBT && f64::from(circle.radius_m) < FLAT_M {
@@ -33,7 +33,7 @@ pub(super) fn is_inside(circle: Circle, position: LatLng) -> bool {
     }
 }
 
-/// A rectangle that holds a circle.
+/// A rectangle that contains a circle.
 pub(super) fn frame(circle: Circle) -> Rect {
     let (latitude, longitude) = (circle.center.latitude(), circle.center.longitude());
     let rise = f64::from(circle.radius_m) / 110_500.0;
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kilometre_is_measured_to_the_millimetre() {
+    fn a_distance_of_a_kilometre_is_accurate_to_a_millimetre() {
         let center = LatLng::new(37.4979, 127.0276).unwrap();
         let mut chance = Chance::of(&[1]);
 
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_holds_what_the_geodesic_says() {
+    fn the_result_for_circles_is_that_of_the_geodesic() {
         let center = LatLng::new(37.4979, 127.0276).unwrap();
         let mut chance = Chance::of(&[2]);
 

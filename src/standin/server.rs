@@ -1,10 +1,11 @@
-//! The HTTP side: connections, and the way of a request from its arrival to its answer.
+//! The HTTP server of the stand-in: accepts connections and handles requests.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hyper::body::Incoming;
@@ -18,11 +19,18 @@ use tokio::time::Instant;
 
 use super::limits::{Candidate, Verdict};
 use super::reply::{Payload, Reply, faulty};
+use super::stopwatch::{Measured, MeasuredStream, Stopwatch};
 use super::switches::Switches;
 use super::traffic::Recorded;
 use super::{Standin, answer, locked, request};
 
-/// A stand-in that has its port and waits to be served.
+/// The pause after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// The path of the server's own figures, outside the paths of the API.
+const STATS: &str = "/standin/stats";
+
+/// A stand-in that is bound to its port.
 #[derive(Debug)]
 pub struct Listening {
     listener: TcpListener,
@@ -31,7 +39,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Takes a port.
+    /// Binds an address.
     pub(super) async fn bind(standin: Standin, listen: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         Ok(Self { address: listener.local_addr()?, listener, standin })
@@ -43,17 +51,21 @@ impl Listening {
         format!("http://{}", self.address)
     }
 
-    /// Answers until it is dropped, which closes all connections.
+    /// Serves requests until the future is dropped, which closes all connections.
     pub async fn serve(self) {
-        // All connections live in this future: nothing outlives it, and a few of them need no task of their own.
+        // All connections are polled in this future, so that none outlives it. There are only a few.
+        let stopwatch = Stopwatch::default();
         let mut connections = FuturesUnordered::new();
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => {
-                    // An error concerns one client that has gone away already.
-                    let Ok((stream, _)) = accepted else { continue };
+                    let Ok((stream, _)) = accepted else {
+                        // The client has already disconnected, or too many files are open.
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    };
                     self.standin.0.traffic.connections.fetch_add(1, Ordering::SeqCst);
-                    connections.push(converse(&self.standin, stream));
+                    connections.push(converse(&self.standin, &stopwatch, stream));
                 }
                 Some(()) = connections.next() => {}
             }
@@ -61,15 +73,39 @@ impl Listening {
     }
 }
 
-/// Serves one connection to its end.
-async fn converse(standin: &Standin, stream: TcpStream) {
-    // Both may fail where the client goes away, and so does a fault that closes the connection.
+/// Serves one connection until it ends.
+async fn converse(standin: &Standin, stopwatch: &Stopwatch, stream: TcpStream) {
+    // Errors are ignored: the client has disconnected, or a fault closes the connection.
     stream.set_nodelay(true).ok();
-    let service = service_fn(|request| respond(standin, request));
+    let measured = stopwatch.connection();
+    let stream = MeasuredStream { stream, measured: measured.clone() };
+    let service = service_fn(|request| serve(standin, stopwatch, &measured, request));
     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
 }
 
-/// Answers one request; an error closes the connection without an answer.
+/// Handles a request for the figures of the server, or one of the API.
+async fn serve(
+    standin: &Standin,
+    stopwatch: &Stopwatch,
+    measured: &Measured,
+    request: Request<Incoming>,
+) -> io::Result<Response<Payload>> {
+    if request.uri().path() == STATS {
+        measured.skip();
+        return Ok(Reply::json(200, stats(stopwatch)).response(""));
+    }
+    measured.arrived();
+    respond(standin, request).await
+}
+
+/// The number of requests, the sum of the server's own times for them, and the time from the first to the last, as JSON.
+fn stats(stopwatch: &Stopwatch) -> String {
+    let served = stopwatch.served();
+    let (busy_s, elapsed_s) = (served.busy.as_secs_f64(), served.elapsed().as_secs_f64());
+    serde_json::json!({ "requests": served.requests, "busy_s": busy_s, "elapsed_s": elapsed_s }).to_string()
+}
+
+/// Handles one request; an error closes the connection without a response.
 async fn respond(standin: &Standin, request: Request<Incoming>) -> io::Result<Response<Payload>> {
     let traffic = &standin.0.traffic;
     let params = request::params(request.uri().query().unwrap_or_default());

@@ -1,44 +1,44 @@
-//! The spatial index: spots in strips of latitude, sorted by longitude within a strip.
+//! The spatial index: places in strips of latitude, sorted by longitude within a strip.
 //!
-//! A rectangle is then a handful of contiguous runs, found by binary search, and a spot carries all that a search
-//! compares, so the places themselves are not touched until they are answered.
+//! The places in a rectangle are then a few contiguous ranges, found by binary search. An entry contains everything that a
+//! search compares, so the places themselves are accessed only for the response.
 
 use crate::domain::geo::{LatLng, Rect};
 
-/// The height of a strip in degrees, some 450 m.
+/// The height of a strip in degrees, about 450 m.
 const STRIP_DEGREES: f64 = 0.004;
 
-/// What a search needs to know of a place.
+/// An entry of the index: the data of a place that a search needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spot {
     strip: i32,
-    /// The place's position in the world.
+    /// The index of the place in the world.
     pub(super) index: u32,
-    /// The place's number among those of this index, in the order of the world, from 1 on.
+    /// The number of the place in this spatial index, in the order of the world, counted from 1.
     pub(super) ordinal: u32,
     /// The bit of its category group.
     pub(super) group: u32,
-    /// Degrees north.
+    /// The latitude in degrees.
     pub(super) latitude: f64,
-    /// Degrees east.
+    /// The longitude in degrees.
     pub(super) longitude: f64,
     /// Its rank in the order of accuracy.
     pub(super) rank: u64,
 }
 
-/// Spots that a rectangle finds quickly.
+/// The spatial index.
 #[derive(Debug, Default)]
 pub(super) struct Strips(Vec<Spot>);
 
 impl Strips {
-    /// Adds a place; [`Strips::sort`] has to follow before the first search.
+    /// Adds a place. Call [`Strips::sort`] before the first search.
     pub(super) fn push(&mut self, index: u32, group: u32, position: LatLng, rank: u64) {
         let ordinal = u32::try_from(self.0.len() + 1).expect("a world has fewer than four billion places");
         let (latitude, longitude) = (position.latitude(), position.longitude());
         self.0.push(Spot { strip: strip(latitude), index, ordinal, group, latitude, longitude, rank });
     }
 
-    /// Makes the index ready.
+    /// Sorts the index, which makes it ready for searches.
     pub(super) fn sort(&mut self) {
         self.0.sort_unstable_by(|a, b| {
             a.strip.cmp(&b.strip).then(a.longitude.total_cmp(&b.longitude)).then(a.index.cmp(&b.index))
@@ -46,7 +46,7 @@ impl Strips {
         self.0.shrink_to_fit();
     }
 
-    /// All spots in a rectangle, its border included, and some to the north and south of it.
+    /// All entries in a rectangle including its border, and some entries to the north and south of it.
     pub(super) fn around(&self, rect: Rect) -> impl Iterator<Item = &Spot> {
         let lowest = self.0.first().map_or(0, |spot| spot.strip).max(strip(rect.south));
         let highest = self.0.last().map_or(-1, |spot| spot.strip).min(strip(rect.north));
@@ -56,7 +56,7 @@ impl Strips {
         })
     }
 
-    /// All spots.
+    /// All entries.
     pub(super) fn all(&self) -> impl Iterator<Item = &Spot> {
         self.0.iter()
     }

@@ -1,40 +1,40 @@
-//! How the stand-in behaves: its speed, its limits and its faults.
+//! The behaviour of the stand-in: latency, limits and faults.
 
 use std::time::Duration;
 
-/// Everything that can be switched, also while it serves.
+/// The settings of the stand-in, which can be changed while it serves.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Switches {
-    /// How long an answer takes; a request that meets a limit is refused at once.
+    /// The latency of a response. A request that exceeds a limit is rejected immediately.
     pub latency: Duration,
-    /// How many requests may be in flight; one more meets 429.
+    /// Maximum number of requests in flight; further ones get 429.
     pub max_in_flight: Option<usize>,
-    /// How many requests may come within any second; one more meets 429.
+    /// Maximum number of requests in any second; further ones get 429.
     pub per_second: Option<u32>,
-    /// How many requests are answered a day; the next ones are refused until [`super::Standin::new_day`].
+    /// Maximum number of requests per day; further ones are rejected until [`super::Standin::new_day`].
     pub daily_quota: Option<u64>,
-    /// Whether a spent quota is the documented 400 with code -10 instead of 429.
+    /// Whether the response for an exhausted quota is the documented 400 with code -10, instead of 429.
     pub quota_as_code: bool,
-    /// The `Retry-After` of every 429 and 503 that has none of its own.
+    /// The `Retry-After` of every 429 and 503 that does not set its own.
     pub retry_after: Option<String>,
-    /// The only key that is let in; `None`: any.
+    /// The only accepted key; `None` accepts any key.
     pub api_key: Option<String>,
-    /// Whether the app has lost its permission: 403.
+    /// Whether the app has no permission, so that every request gets 403.
     pub is_disabled: bool,
-    /// The highest `pageable_count`.
+    /// Maximum of `pageable_count`.
     pub pageable_cap: u32,
     /// Whether `is_end` is never true.
     pub never_ends: bool,
-    /// The share of requests that meet one of `fault_kinds`.
+    /// The share of requests, from 0 to 1, that fail with one of `fault_kinds`.
     pub fault_share: f64,
-    /// What a share of the requests meets, each as often as the others.
+    /// The faults for `fault_share`, all with the same probability.
     pub fault_kinds: Vec<Fault>,
-    /// Faults that every request for a keyword meets.
+    /// Faults of all requests for a keyword.
     pub faults_for: Vec<(String, Fault)>,
-    /// Whether nothing is found by anything.
+    /// Whether all results are empty.
     pub is_empty: bool,
-    /// A keyword of which every n-th place of the world is missing, in all searches.
+    /// A keyword and a number n: every n-th place of the keyword is missing in all its results.
     pub thin_out: Option<(String, u32)>,
 }
 
@@ -65,10 +65,10 @@ impl Default for Switches {
     }
 }
 
-/// Something that goes wrong with one request.
+/// A simulated failure of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An answer of this status, as HTML or not.
+    /// A response with this status; as HTML if the second value is `true`, otherwise as JSON.
     Status(u16, bool),
     /// 429.
     Throttled {
@@ -84,14 +84,23 @@ pub enum Fault {
     HtmlOk,
     /// 200 without a body.
     Empty,
-    /// The right answer, cut in the middle, in a complete HTTP body.
+    /// The first half of the correct JSON, as a complete HTTP body.
     BrokenJson,
-    /// The right answer with its length, but the connection is closed in the middle of it.
+    /// The correct response, but the connection is closed in the middle of the body.
     CutBody,
-    /// No answer until the client goes away.
+    /// No response until the client disconnects.
     Hang,
-    /// The connection is closed without an answer.
+    /// The connection is closed without a response.
     Drop,
     /// 200 with exactly this body.
     Body(String),
+    /// Exactly this response.
+    Reply {
+        /// Its status.
+        status: u16,
+        /// Its `Location`.
+        location: Option<String>,
+        /// Its body.
+        body: String,
+    },
 }

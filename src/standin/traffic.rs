@@ -1,4 +1,4 @@
-//! What has arrived, what is being answered, and the log of it.
+//! Counters of the stand-in, the number of requests in flight, and the request log.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::limits::Verdict;
 use super::locked;
 
-/// One request as it arrived, and the status of its answer.
+/// One request, and the status of its response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// The path without the parameters.
@@ -23,12 +23,12 @@ pub struct Recorded {
     pub authorization: Option<String>,
     /// The `Accept-Encoding`.
     pub accept_encoding: Option<String>,
-    /// The status of the answer; 0 where there is none, or none yet.
+    /// The status of the response; 0 if there is none, or none yet.
     pub status: u16,
 }
 
 impl Recorded {
-    /// Takes what a request says about itself.
+    /// Creates a log entry from a request.
     pub(super) fn new(path: &str, params: &BTreeMap<String, String>, headers: &HeaderMap) -> Self {
         let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.to_owned());
         Self {
@@ -45,19 +45,19 @@ impl Recorded {
 /// The counters and the log of one stand-in.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    /// Requests that have arrived.
+    /// Requests received.
     pub(super) requests: watch::Sender<u64>,
-    /// Whether answers are held back.
+    /// Whether responses are held back.
     pub(super) held: watch::Sender<bool>,
     /// Connections accepted.
     pub(super) connections: AtomicU64,
-    /// Requests refused for a limit, injected 429s included.
+    /// Requests rejected because of a limit, including injected 429 faults.
     pub(super) throttled: AtomicU64,
     /// Injected faults.
     pub(super) faults: AtomicU64,
-    /// Requests that have arrived and have no answer yet.
+    /// Requests without a response yet.
     pub(super) in_flight: AtomicUsize,
-    /// The most requests that were ever in flight.
+    /// The highest number of requests in flight so far.
     pub(super) peak: AtomicUsize,
     log: Mutex<Log>,
 }
@@ -69,7 +69,7 @@ struct Log {
 }
 
 impl Traffic {
-    /// Lets a request in; it is in flight until the result is dropped.
+    /// Records a request. It is in flight until the result is dropped.
     pub(super) fn arrive(&self, entry: impl FnOnce() -> Recorded) -> Arrival<'_> {
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(in_flight, Ordering::SeqCst);
@@ -77,7 +77,7 @@ impl Traffic {
         Arrival { traffic: self, in_flight, entry }
     }
 
-    /// Counts a request and what it meets.
+    /// Counts a request and the decision about it.
     pub(super) fn count(&self, verdict: &Verdict) {
         if verdict.is_throttled() {
             self.throttled.fetch_add(1, Ordering::SeqCst);
@@ -85,22 +85,22 @@ impl Traffic {
         if matches!(verdict, Verdict::Fault(_)) {
             self.faults.fetch_add(1, Ordering::SeqCst);
         }
-        // Last: whoever waits for so many requests finds the other counters right.
+        // This must come last: when a test has waited for a number of requests, the other counters must be up to date.
         self.requests.send_modify(|requests| *requests += 1);
     }
 
-    /// Waits while answers are held back.
+    /// Waits while responses are held back.
     pub(super) async fn released(&self) {
-        // The sender lives as long as `self`, so that waiting cannot fail.
+        // The sender lives as long as `self`, so waiting cannot fail.
         self.held.subscribe().wait_for(|held| !held).await.ok();
     }
 
-    /// Turns the log on or off; what it holds stays.
+    /// Turns the log on or off; existing entries are kept.
     pub(super) fn record(&self, on: bool) {
         locked(&self.log).is_on = on;
     }
 
-    /// What was logged, in the order of arrival.
+    /// The log entries, in order of arrival.
     pub(super) fn recorded(&self) -> Vec<Recorded> {
         locked(&self.log).entries.clone()
     }
@@ -119,13 +119,13 @@ impl Log {
 #[derive(Debug)]
 pub(super) struct Arrival<'a> {
     traffic: &'a Traffic,
-    /// How many were in flight with it.
+    /// The number of requests in flight, including this one.
     pub(super) in_flight: usize,
     entry: Option<usize>,
 }
 
 impl Arrival<'_> {
-    /// Logs the status of the answer.
+    /// Logs the status of the response.
     pub(super) fn answered(&self, status: u16) {
         if let Some(entry) = self.entry {
             locked(&self.traffic.log).entries[entry].status = status;

@@ -1,4 +1,4 @@
-//! The places of the stand-in, and what a search finds among them.
+//! The places of the stand-in, and searches among them.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -10,47 +10,47 @@ use crate::domain::geo::{Area, LatLng};
 use crate::domain::keyword::CATEGORY_GROUP_CODES;
 use crate::domain::place::Place;
 
-/// A place and how it is found.
+/// A place and the keywords that find it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StandinPlace {
-    /// What is answered.
+    /// The place in the response.
     pub place: Place,
     /// The queries that find it.
     pub keywords: Vec<String>,
-    /// Its rank in the order of accuracy, the lowest first.
+    /// Its rank in the order of accuracy; the lowest rank comes first.
     pub rank: u64,
 }
 
-/// What is asked of the world.
+/// The parameters of a search.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Search {
     /// A keyword or a name; `None` on the category endpoint, where every place matches.
     pub query: Option<String>,
-    /// The category groups that may answer; empty: all.
+    /// The category groups to search; empty means all.
     pub groups: Vec<String>,
-    /// Where to look; `None`: everywhere.
+    /// The area to search; `None` means everywhere.
     pub area: Option<Area>,
-    /// Where distances are measured from.
+    /// The position from which distances are measured.
     pub center: Option<LatLng>,
-    /// The order of the answer: by rank, or by distance where there is a centre.
+    /// The order of the results: by rank, or by distance if there is a centre.
     pub sort: Sort,
 }
 
-/// All places at one time; it does not change, a changed world is another one.
+/// All places at one time. A world is immutable; a change creates a new one.
 #[derive(Debug, Default)]
 pub struct World {
     places: Vec<StandinPlace>,
     everywhere: Strips,
     by_keyword: HashMap<String, Strips>,
-    /// Made when the first query comes that is no keyword.
+    /// Built at the first query that is not a keyword.
     by_name: OnceLock<HashMap<String, Strips>>,
 }
 
-/// A match: what it is sorted by, and the place's position in the world.
+/// A match: the sort key and the index of the place in the world.
 type Hit = (u64, u32);
 
 impl World {
-    /// Takes the places and indexes them.
+    /// Indexes the places.
     #[must_use]
     pub fn new(places: Vec<StandinPlace>) -> Self {
         let mut everywhere = Strips::default();
@@ -66,7 +66,7 @@ impl World {
         Self { places, everywhere, by_keyword, by_name: OnceLock::new() }
     }
 
-    /// The places of every name.
+    /// The places by name.
     fn by_name(&self) -> &HashMap<String, Strips> {
         self.by_name.get_or_init(|| {
             let mut by_name = HashMap::new();
@@ -78,25 +78,24 @@ impl World {
         })
     }
 
-    /// The places, in the order in which they were given.
+    /// The places, in their original order.
     #[must_use]
     pub fn places(&self) -> &[StandinPlace] {
         &self.places
     }
 
-    /// What a search would find, in the order in which the API returns it, uncapped.
+    /// All matches of a search, without the 45-result limit, in the order of the API.
     #[must_use]
     pub fn search(&self, search: &Search) -> Vec<&StandinPlace> {
         self.first(search, usize::MAX, None).1
     }
 
-    /// How many places match, and the first `count` of them. With `thin_out`, every place whose number among those of
-    /// the keyword it divides is missing.
+    /// The number of matches, and the first `count` of them. With `thin_out` n, every n-th place of the keyword is missing.
     pub(super) fn first(&self, search: &Search, count: usize, thin_out: Option<u32>) -> (usize, Vec<&StandinPlace>) {
         let mut hits = self.hits(search, thin_out);
         let total = hits.len();
         if count < total {
-            // Sorting a thousand matches to show 45 of them would be most of the cost of a search.
+            // Only the first matches are sorted; sorting all of them would be most of the cost of a search.
             hits.select_nth_unstable(count);
             hits.truncate(count);
         }
@@ -137,26 +136,26 @@ fn push(strips: &mut Strips, index: u32, found: &StandinPlace) {
 }
 
 fn entry<'a>(index: &'a mut HashMap<String, Strips>, key: &str) -> &'a mut Strips {
-    // Not `entry` for every place: it allocates the key.
+    // `HashMap::entry` would allocate the key for every place.
     if !index.contains_key(key) {
         index.insert(key.to_owned(), Strips::default());
     }
-    index.get_mut(key).expect("it is there now")
+    index.get_mut(key).expect("it was just inserted")
 }
 
 fn sort_key(search: &Search, spot: &Spot) -> u64 {
     match (search.sort, search.center) {
-        // The bits of floats that are not negative sort as the floats do.
+        // The bits of non-negative floats have the same order as the floats.
         (Sort::Distance, Some(center)) => ruler::distance_m(center, position(spot)).to_bits(),
         _ => spot.rank,
     }
 }
 
 fn position(spot: &Spot) -> LatLng {
-    LatLng::new(spot.latitude, spot.longitude).expect("it was taken from a position")
+    LatLng::new(spot.latitude, spot.longitude).expect("the coordinates come from a valid position")
 }
 
-/// One bit per category group; none for an unknown one.
+/// The bit of a category group; 0 for an unknown one.
 fn group_bit(code: &str) -> u32 {
     CATEGORY_GROUP_CODES.iter().position(|known| *known == code).map_or(0, |position| 1 << position)
 }
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_on_a_border_is_in_both_rectangles() {
+    fn a_place_on_a_common_border_is_in_both_rectangles() {
         let world = World::new(vec![place("10000001", at(37.5, 127.1))]);
         let west = Rect { west: 127.0, south: 37.4, east: 127.1, north: 37.6 };
         let east = Rect { west: 127.1, south: 37.4, east: 127.2, north: 37.6 };
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_finds_what_a_scan_of_all_places_finds() {
+    fn a_search_in_a_circle_finds_the_same_places_as_a_full_scan() {
         let mut chance = crate::standin::chance::Chance::of(&[3]);
         let scattered = (0..2000).map(|number| {
             let position = at(37.5 + chance.between(-0.03, 0.03), 127.0 + chance.between(-0.03, 0.03));
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_ones_are_those_of_the_whole_order() {
+    fn the_first_matches_are_in_the_order_of_all_matches() {
         let near = |number: i32| at(37.5 + f64::from(number * 7 % 100) * 1e-4, 127.0);
         let world =
             World::new((0..100).map(|number| place(&format!("{}", 20_000_000 + number), near(number))).collect());
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_accuracy_is_not_that_of_distance() {
+    fn the_order_by_accuracy_differs_from_the_order_by_distance() {
         let near = |number: i32| at(37.5 + f64::from(number) * 1e-4, 127.0);
         let world =
             World::new((0..50).map(|number| place(&format!("{}", 20_000_000 + number), near(number))).collect());
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_narrow_a_search() {
+    fn category_groups_limit_a_search() {
         let mut study = place("10000002", at(37.5, 127.0));
         study.place.category_group_code = None;
         let world = World::new(vec![place("10000001", at(37.5, 127.0)), study]);
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thinned_out_keyword_misses_every_nth_place_everywhere() {
+    fn thin_out_removes_every_nth_place_of_a_keyword() {
         let world =
             World::new((0..10).map(|number| place(&format!("{}", 30_000_000 + number), at(37.5, 127.0))).collect());
 

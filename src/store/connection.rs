@@ -1,17 +1,31 @@
-//! Connections: where they go, and what every one of them is told first.
+//! Connections to the database: their target, their number, and the checks that each must pass.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use super::{Error, Store};
+use super::purpose::{self, Purpose};
+use super::session::{self, Server, enter, greet};
+use super::{Error, Store, owners, url};
 
-/// The writer, the heartbeat and the commands; a run's lock has a connection of its own.
-const MAX_CONNECTIONS: u32 = 4;
+/// One connection for the writer, and one for everything else.
+const POOLED: u32 = 2;
+
+/// Maximum number of connections of a process: the pool, and one for the run lock.
+pub(super) const WANTED: u32 = POOLED + 1;
+
+/// Minimum number of connections: one for everything, and one for the run lock.
+pub(super) const NEEDED: u32 = 2;
+
+/// Number of attempts while the server reports too many connections, and the pause between them.
+const RETRIES: u32 = 20;
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Time limit for the second connection, which is only needed to detect a pooler.
+const SECOND_LOOK: Duration = Duration::from_secs(3);
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,6 +34,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Target {
     options: PgConnectOptions,
+    purpose: Purpose,
+    /// The role besides our own to which the tables may belong.
+    owner: Option<String>,
 }
 
 impl fmt::Debug for Target {
@@ -29,27 +46,56 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
-    /// Reads a PostgreSQL URL.
+    /// Reads the PostgreSQL URL of a database with real places.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not a valid URL, or has a parameter that is not supported.
     pub fn parse(url: &SecretString) -> Result<Self, Error> {
-        let url = url.expose_secret();
-        // The driver itself takes any scheme.
-        let is_ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
-        let options = PgConnectOptions::from_str(url).ok().filter(|_| is_ours).ok_or(Error::Url)?;
-        Ok(Self::new(options))
+        Ok(Self::new(url::parse(url.expose_secret()).map_err(Error::Url)?))
     }
 
     pub(super) fn new(options: PgConnectOptions) -> Self {
-        let options = options.application_name("sanggwond").log_statements(log::LevelFilter::Off);
-        Self { options }
+        let name = options.get_application_name().unwrap_or("sanggwond").to_owned();
+        // PgBouncer refuses a connection that begins with extra_float_digits; the greeting sets it.
+        let options = options.application_name(&name).extra_float_digits(None);
+        Self { options: options.disable_statement_logging(), purpose: Purpose::Real, owner: None }
+    }
+
+    /// The same, whose tables may belong to this role.
+    #[must_use]
+    pub fn owned_by(self, owner: Option<String>) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// The database of the demo world on the same server.
+    ///
+    /// # Errors
+    /// When its name would be the one of the real database.
+    pub fn demo(&self) -> Result<Self, Error> {
+        let name = purpose::demo_name(self.database())?;
+        Ok(Self { purpose: Purpose::Demo, ..self.sibling(&name) })
+    }
+
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    /// What the database is for.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// The name of the database; without one, PostgreSQL takes the name of the user.
     #[must_use]
     pub fn database(&self) -> &str {
         self.options.get_database().unwrap_or_else(|| self.options.get_username())
+    }
+
+    /// The role of the connections.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        self.options.get_username()
     }
 
     /// Host and port, or the folder of the socket.
@@ -62,14 +108,8 @@ impl Target {
     }
 
     /// The database of this name on the same server.
-    #[must_use]
-    pub fn sibling(&self, database: &str) -> Self {
-        Self { options: self.options.clone().database(database) }
-    }
-
-    /// The same for statements that may take long.
-    pub(super) fn patient(&self) -> Self {
-        Self { options: self.options.clone().log_slow_statements(log::LevelFilter::Off, Duration::ZERO) }
+    fn sibling(&self, database: &str) -> Self {
+        Self { options: self.options.clone().database(database), ..self.clone() }
     }
 
     /// Creates this database on its server unless it exists.
@@ -77,33 +117,75 @@ impl Target {
     /// # Errors
     /// When the server cannot be reached or refuses.
     pub async fn create(&self) -> Result<(), Error> {
-        if PgConnection::connect_with(&self.options).await.is_ok() {
-            return Ok(());
+        if let Ok(connection) = self.connect().await {
+            return Ok(connection.close().await?);
         }
-        let maintenance = self.sibling("postgres");
-        let mut connection = maintenance.connect().await?;
-        // An identifier cannot be a parameter; PostgreSQL itself quotes it.
-        let create = sqlx::query_scalar!(r#"select format('create database %I', $1::text) as "sql!""#, self.database())
-            .fetch_one(&mut connection)
-            .await?;
+        let mut connection = self.sibling("postgres").connect().await?;
+        // An identifier cannot be a parameter; PostgreSQL itself quotes it. Where the template has another encoding, the
+        // locale C goes with every one.
+        let create = sqlx::query_scalar!(
+            r#"select format('create database %I', $1::text) || case when current_setting('server_encoding') <> 'UTF8'
+                 then ' encoding ''UTF8'' locale ''C'' template template0' else '' end as "sql!""#,
+            self.database()
+        )
+        .fetch_one(&mut connection)
+        .await?;
         match sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await {
-            // Another process was faster.
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P04") => {}
+            // Another process was faster, or is as fast as we are: then the catalog itself refuses the second row.
+            Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P04" | "23505")) => {}
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {
+                return Err(Error::MayNotCreateDatabase(self.database().to_owned()));
+            }
             Err(error) => return Err(error.into()),
             Ok(_) => {}
         }
         Ok(connection.close().await?)
     }
 
-    /// One connection outside the pool.
-    pub(super) async fn connect(&self) -> Result<PgConnection, Error> {
+    /// Whether a pooler in transaction mode is in front of the database. If no second connection can be made, this cannot be
+    /// determined, and the answer is `false`.
+    async fn is_pooled(&self, first: &mut PgConnection) -> Result<bool, Error> {
+        let Ok(Ok(mut second)) = tokio::time::timeout(SECOND_LOOK, self.connect()).await else { return Ok(false) };
+        let is_pooled = session::are_pooled(first, &mut second).await?;
+        second.close().await?;
+        Ok(is_pooled)
+    }
+
+    /// One connection outside the pool that may use our schema.
+    pub(super) async fn open(&self) -> Result<PgConnection, Error> {
+        let mut connection = self.connect().await?;
+        self.let_in(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// Checks the owners and the purpose of our schema, and then lets a connection use it.
+    async fn let_in(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        owners::verify(connection, self).await?;
+        enter(connection).await?;
+        purpose::check(connection, self).await.map(drop)
+    }
+
+    /// One connection outside the pool that does not use our schema yet.
+    async fn connect(&self) -> Result<PgConnection, Error> {
         let unreachable = |error: sqlx::Error| Error::Unreachable {
             database: self.database().to_owned(),
             address: self.address(),
             cause: error.into(),
         };
         let connecting = async {
-            let mut connection = PgConnection::connect_with(&self.options).await?;
+            let mut tries = 0;
+            let mut connection = loop {
+                tries += 1;
+                match PgConnection::connect_with(&self.options).await {
+                    // With a low limit, a connection that we have just closed may still count.
+                    Err(sqlx::Error::Database(error))
+                        if error.code().as_deref() == Some("53300") && tries < RETRIES =>
+                    {
+                        tokio::time::sleep(RETRY_PAUSE).await;
+                    }
+                    connected => break connected?,
+                }
+            };
             greet(&mut connection).await?;
             Ok(connection)
         };
@@ -115,37 +197,90 @@ impl Target {
 }
 
 impl Store {
-    /// Makes a first connection, so that a failure is told in the server's words, and prepares the pool.
+    /// Makes a first connection, so that a failure shows the server's message; checks the database; and creates the pool.
     ///
     /// # Errors
-    /// When the database cannot be reached.
+    /// When the database cannot be reached, is not encoded in UTF-8, is behind a pooler in transaction mode, contains objects
+    /// of a role that is not trusted, or is for another purpose.
     pub async fn connect(target: &Target) -> Result<Self, Error> {
-        target.connect().await?.close().await?;
+        let mut first = target.connect().await?;
+        let Server { encoding, connection_limit, is_superuser } = Server::of(&mut first).await?;
+        if encoding != "UTF8" {
+            return Err(Error::Encoding { database: target.database().to_owned(), encoding });
+        }
+        if target.is_pooled(&mut first).await? {
+            return Err(Error::Pooled);
+        }
+        target.let_in(&mut first).await?;
+        first.close().await?;
+        let pooled = connection_limit.map_or(POOLED, |limit| limit.saturating_sub(1).clamp(1, POOLED));
         let pool = PgPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
+            .max_connections(pooled)
             .acquire_timeout(CONNECT_TIMEOUT)
-            .after_connect(|connection, _| Box::pin(greet(connection)))
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    greet(connection).await?;
+                    enter(connection).await
+                })
+            })
             .connect_lazy_with(target.options.clone());
-        Ok(Self { pool, target: target.clone() })
+        Ok(Self { pool, target: target.clone(), connection_limit, is_superuser })
     }
 
-    /// Where the data goes.
+    /// Repeats the checks of the owners and the purpose of our schema, because a pooler may use another database by now.
+    ///
+    /// # Errors
+    /// When a check or the database fails.
+    pub async fn verify(&self) -> Result<(), Error> {
+        self.target.let_in(&mut *self.pool.acquire().await?).await
+    }
+
+    /// Whether the connections have all rights on the server.
+    #[must_use]
+    pub fn is_superuser(&self) -> bool {
+        self.is_superuser
+    }
+
+    /// The database that is used.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// A sentence with the number of connections that a process makes, and the limit of its role.
+    ///
+    /// # Errors
+    /// When the limit is too low.
+    pub fn connections(&self) -> Result<String, Error> {
+        match self.connection_limit {
+            Some(limit) if limit < NEEDED => Err(Error::TooFewConnections(limit)),
+            Some(limit) => {
+                let made = limit.min(WANTED);
+                Ok(format!(
+                    "a daemon or a crawl makes {made}, another command 1 or 2; the role may have {limit} in all"
+                ))
+            }
+            None => Ok(format!("a daemon or a crawl makes {WANTED}, another command 1 or 2")),
+        }
+    }
+
+    /// Replaces the pool's "timed out" with the server's message about a new connection.
+    pub async fn explain(&self, error: Error) -> Error {
+        if !matches!(&error, Error::Statement(cause) if cause.is_wait_for_connection()) {
+            return error;
+        }
+        match self.target.connect().await {
+            Err(explained) => explained,
+            Ok(connection) => {
+                // The lack of connections is over.
+                connection.close().await.ok();
+                error
+            }
+        }
     }
 
     /// Closes all connections.
     pub async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-/// Sets what every session needs. Statements have a time limit because a half-open connection never answers. A
-/// transaction that is silent for eight seconds, as the lock's session, belongs to a process that was stopped: its locks
-/// must not keep the next one from going on with the run.
-async fn greet(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let limits = "select set_config('search_path', 'sanggwond', false), set_config('statement_timeout', '60s', false),
-        set_config('lock_timeout', '10s', false), set_config('idle_in_transaction_session_timeout', '8s', false)";
-    sqlx::raw_sql(limits).execute(connection).await.map(drop)
 }

@@ -1,8 +1,7 @@
-//! How well stations are covered for a keyword, and what is known of the ground.
+//! Coverage: how completely each keyword was searched around each station, and where the known places are.
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 
 use super::{Error, Store};
@@ -18,16 +17,16 @@ pub struct StationCoverage {
     pub station: StationId,
     /// The keyword.
     pub keyword: KeywordId,
-    /// Whether all that the API found was shown, and that is proven.
+    /// Whether the API provably returned every place.
     pub is_complete: bool,
-    /// Whether the API found more than it showed.
-    pub is_cut_off: bool,
-    /// How many places were shown; `None` where that is told from the listings.
+    /// Whether the API counted more places than it returned.
+    pub is_truncated: bool,
+    /// Number of places found; `None`: count the listings.
     pub places: Option<i32>,
 }
 
-/// Records how well a run covered its stations, told by its start. What it has shown before counts on only where the radius
-/// and the way to cover the ground are the same.
+/// Records how well a run covered its stations, dated to its start. Earlier coverage counts only if its radius and its
+/// `coverage` are the same.
 pub(super) async fn record(
     connection: &mut PgConnection,
     run: RunId,
@@ -41,10 +40,10 @@ pub(super) async fn record(
     };
     sqlx::query!(
         "insert into station_keyword as known
-             (station_id, keyword_id, radius_m, coverage, complete_since, complete_at, cut_off, places)
-         select station_id, keyword_id, $6, run.coverage, since.instant, since.instant, t.cut_off, t.places
+             (station_id, keyword_id, radius_m, coverage, complete_since, complete_at, truncated, places)
+         select station_id, keyword_id, $6, run.coverage, since.instant, since.instant, t.truncated, t.places
          from unnest($1::int[], $2::int[], $3::bool[], $4::bool[], $5::int[])
-             as t (station_id, keyword_id, complete, cut_off, places)
+             as t (station_id, keyword_id, complete, truncated, places)
          join crawl_run run on crawl_run_id = $7
          cross join lateral (select case when t.complete then run.started_at end) as since (instant)
          on conflict (station_id, keyword_id) do update set
@@ -59,12 +58,12 @@ pub(super) async fn record(
                  when (known.radius_m, known.coverage) = (excluded.radius_m, excluded.coverage)
                  then greatest(excluded.complete_at, known.complete_at)
                  else coalesce(excluded.complete_at, known.complete_at) end,
-             cut_off = excluded.cut_off,
+             truncated = excluded.truncated,
              places = excluded.places",
         &coverage.iter().map(|one| one.station.0).collect::<Vec<_>>(),
         &coverage.iter().map(|one| one.keyword.0).collect::<Vec<_>>(),
         &coverage.iter().map(|one| one.is_complete).collect::<Vec<_>>(),
-        &coverage.iter().map(|one| one.is_cut_off).collect::<Vec<_>>(),
+        &coverage.iter().map(|one| one.is_truncated).collect::<Vec<_>>(),
         &coverage.iter().map(places).collect::<Vec<_>>(),
         i32::try_from(radius_m).unwrap_or(i32::MAX),
         run.0
@@ -74,7 +73,7 @@ pub(super) async fn record(
     Ok(())
 }
 
-/// How many places are listed at each station, by keyword.
+/// Number of places listed at each station, by keyword.
 async fn listed(connection: &mut PgConnection) -> Result<BTreeMap<(StationId, KeywordId), i32>, Error> {
     let rows = sqlx::query!(
         r#"select station_id, keyword_id, count(*)::int as "places!" from listing where gone_at is null group by 1, 2"#
@@ -85,7 +84,7 @@ async fn listed(connection: &mut PgConnection) -> Result<BTreeMap<(StationId, Ke
 }
 
 impl Store {
-    /// Where the places are that a run has seen before it divided a rectangle, and not again in its pieces.
+    /// Positions of places that a run found in a rectangle before dividing it, and not again in the sub-rectangles.
     ///
     /// # Errors
     /// When the database fails.
@@ -109,27 +108,5 @@ impl Store {
             .into_iter()
             .filter_map(|row| Some((KeywordId(row.keyword_id), LatLng::new(row.latitude, row.longitude).ok()?)));
         Ok(lost.collect())
-    }
-
-    /// Where the places are that each keyword has found. What the last full run in rectangles did not find is not there any
-    /// more, or lies where nobody looks.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn known_positions(&self) -> Result<BTreeMap<KeywordId, Vec<LatLng>>, Error> {
-        let mut positions: BTreeMap<KeywordId, Vec<LatLng>> = BTreeMap::new();
-        let mut rows = sqlx::query!(
-            "select keyword_id, latitude, longitude from place_keyword join place using (place_id)
-             where gone_at is null and last_seen_run >= coalesce((
-                 select max(crawl_run_id) from crawl_run
-                 where coverage = 'complete' and scope is null and status = 'succeeded'), 0)"
-        )
-        .fetch(&self.pool);
-        while let Some(row) = rows.try_next().await? {
-            if let Ok(position) = LatLng::new(row.latitude, row.longitude) {
-                positions.entry(KeywordId(row.keyword_id)).or_default().push(position);
-            }
-        }
-        Ok(positions)
     }
 }

@@ -1,10 +1,10 @@
-//! The daemons that share the database.
+//! The table `daemon`: one row per running daemon.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Error, Store};
 
-/// The row of a daemon is removed when it has been silent for this long.
+/// The row of a daemon is deleted after this long without a heartbeat.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(1);
 
 /// The key of a daemon's row.
@@ -12,14 +12,14 @@ const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(1);
 pub struct DaemonId(i64);
 
 impl Store {
-    /// Writes the row of a daemon that starts, and removes those long silent.
+    /// Inserts the row of a starting daemon, and deletes the rows of daemons without a heartbeat for a day.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn register_daemon(&self, host: &str, now: DateTime<Utc>) -> Result<DaemonId, Error> {
-        sqlx::query!("delete from daemon where beat_at < $1", now - FORGOTTEN_AFTER).execute(&self.pool).await?;
+        sqlx::query!("delete from daemon where heartbeat_at < $1", now - FORGOTTEN_AFTER).execute(&self.pool).await?;
         let id = sqlx::query_scalar!(
-            "insert into daemon (host, version, started_at, beat_at) values ($1, $2, $3, $3) returning daemon_id",
+            "insert into daemon (host, version, started_at, heartbeat_at) values ($1, $2, $3, $3) returning daemon_id",
             host,
             env!("CARGO_PKG_VERSION"),
             now
@@ -29,7 +29,7 @@ impl Store {
         Ok(DaemonId(id))
     }
 
-    /// Stamps the row; `false` where it is gone.
+    /// Updates the heartbeat; `false` if the row is gone.
     ///
     /// # Errors
     /// When the database fails.
@@ -39,14 +39,18 @@ impl Store {
         next_tick: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<bool, Error> {
-        let done =
-            sqlx::query!("update daemon set beat_at = $2, next_tick = $3 where daemon_id = $1", id.0, now, next_tick)
-                .execute(&self.pool)
-                .await?;
+        let done = sqlx::query!(
+            "update daemon set heartbeat_at = $2, next_tick = $3 where daemon_id = $1",
+            id.0,
+            now,
+            next_tick
+        )
+        .execute(&self.pool)
+        .await?;
         Ok(done.rows_affected() > 0)
     }
 
-    /// Removes the row of a daemon that stops.
+    /// Deletes the row of a stopping daemon.
     ///
     /// # Errors
     /// When the database fails.
@@ -55,11 +59,13 @@ impl Store {
         Ok(())
     }
 
-    /// The last sign of life of a daemon on `host`.
+    /// The last heartbeat of a daemon on `host`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn last_beat(&self, host: &str) -> Result<Option<DateTime<Utc>>, Error> {
-        Ok(sqlx::query_scalar!("select max(beat_at) from daemon where host = $1", host).fetch_one(&self.pool).await?)
+        Ok(sqlx::query_scalar!("select max(heartbeat_at) from daemon where host = $1", host)
+            .fetch_one(&self.pool)
+            .await?)
     }
 }

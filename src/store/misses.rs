@@ -1,9 +1,9 @@
-//! What was looked for and not found: links that a run has not seen again, and what becomes of them.
+//! Misses: matches that a run searched for and did not find, and the closing of places without a match.
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use sqlx::PgConnection;
 
+use super::batch::Batch;
 use super::places::{self, stored_id, stored_position};
 use super::{Error, Fence, Store, Written, runs};
 use crate::domain::cell::Traffic;
@@ -13,10 +13,10 @@ use crate::domain::place::{Place, PlaceId};
 use crate::domain::run::RunId;
 use crate::domain::station::StationMap;
 
-/// How many links go into one statement.
+/// Number of matches per statement.
 const CHUNK: usize = 10_000;
 
-/// A link of a keyword to a place that a run looked for and did not find.
+/// A match that a run searched for and did not find.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Miss {
     /// The place.
@@ -25,13 +25,13 @@ pub struct Miss {
     pub keyword: KeywordId,
     /// Where the place was.
     pub position: LatLng,
-    /// How often in a row it has been missed now, this time included.
+    /// Number of consecutive misses, including this one.
     pub times: u32,
 }
 
-/// An open place that no keyword would find any more.
+/// A place that is searched for by its name.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Leaving {
+pub struct NamedPlace {
     /// The place.
     pub id: PlaceId,
     /// Its name.
@@ -40,7 +40,16 @@ pub struct Leaving {
     pub position: LatLng,
 }
 
-/// What misses did to the tables.
+/// Places that a search by name has confirmed, and what the search cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Confirmed<'a> {
+    /// The places, with their newest content.
+    pub places: &'a [Place],
+    /// The requests that were sent, those without a result included.
+    pub traffic: Traffic,
+}
+
+/// The result of [`apply`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Missed {
     pub(super) places_missed: u64,
@@ -48,12 +57,12 @@ pub(super) struct Missed {
 }
 
 impl Store {
-    /// Shows the links of some keywords that are not given up: the keyword, where the place is, and whether the run has found
-    /// it. Those that were missed before, or are only found by name, are no news and left out.
+    /// Calls `take` for each match of some keywords that is not dropped, with the keyword, the position of the place, and
+    /// whether the run has found it. Matches already counted as missing, or only confirmed by name, are excluded.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn for_each_link(
+    pub async fn for_each_match(
         &self,
         run: RunId,
         keywords: &[KeywordId],
@@ -74,8 +83,8 @@ impl Store {
         Ok(())
     }
 
-    /// The links of some keywords that a run has not found where `is_missed` says that it looked for them. Those whose place
-    /// was confirmed in this run are left out.
+    /// The matches of some keywords that a run has not found, where `is_missed` says that it searched for them. Places that
+    /// this run has confirmed by name are excluded.
     ///
     /// # Errors
     /// When the database fails.
@@ -105,13 +114,13 @@ impl Store {
         Ok(misses)
     }
 
-    /// The open places that would be left without any keyword in use if these links were given up, those that are missing
-    /// longest first.
+    /// The open places that would be left without a match of a keyword in use if these matches were dropped, those that have
+    /// been missing longest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn leaving(&self, links: &[Miss]) -> Result<Vec<Leaving>, Error> {
-        let (places, keywords) = columns(links);
+    pub async fn left_without_match(&self, misses: &[Miss]) -> Result<Vec<NamedPlace>, Error> {
+        let (places, keywords) = columns(misses);
         let rows = sqlx::query!(
             r#"with going as (
                  select place_id, count(*) as links from unnest($1::text[], $2::int[]) as t (place_id, keyword_id)
@@ -134,126 +143,120 @@ impl Store {
         rows.into_iter()
             .map(|row| {
                 let position = stored_position(row.latitude, row.longitude)?;
-                Ok(Leaving { id: stored_id(&row.place_id)?, name: row.name, position })
+                Ok(NamedPlace { id: stored_id(&row.place_id)?, name: row.name, position })
             })
             .collect()
     }
 
-    /// Stores what asking for places by their names brought: those that are there stay open, and what it cost is counted.
+    /// Stores the result of searching for places by name: confirmed places stay open, and the requests are counted. If the
+    /// database refuses the new content of a place, the stored content stays.
     ///
     /// # Errors
-    /// When the run is no longer ours or the database fails.
+    /// When another process has taken over the run or the database fails.
     pub async fn confirm(
         &self,
         fence: Fence,
         stations: &StationMap,
-        (there, traffic): (&[Place], Traffic),
+        confirmed: Confirmed<'_>,
         now: DateTime<Utc>,
     ) -> Result<Written, Error> {
-        let mut transaction = self.pool.begin().await?;
-        runs::hold(&mut transaction, fence).await?;
-        let ids: Vec<String> = there.iter().map(|place| place.id.as_str().to_owned()).collect();
-        sqlx::query!(
-            "update place_keyword set misses = 0, missing_since = null, confirmed_run = $2
-             where place_id = any($1) and gone_at is null",
-            &ids,
-            fence.run.0
-        )
-        .execute(&mut *transaction)
-        .await?;
-        let written = places::refresh(&mut transaction, fence.run, stations, there, now).await?;
-        runs::count_traffic(&mut transaction, fence.run, traffic, written, now).await?;
-        transaction.commit().await?;
-        Ok(written)
+        let batch = self.batch(fence, stations, now).await?;
+        match confirm(batch, confirmed, confirmed.places).await {
+            Err(error) if error.is_refusal() => confirm(self.batch(fence, stations, now).await?, confirmed, &[]).await,
+            written => written,
+        }
     }
 }
 
-fn columns(links: &[Miss]) -> (Vec<String>, Vec<i32>) {
-    links.iter().map(|miss| (miss.place.as_str().to_owned(), miss.keyword.0)).unzip()
+/// Confirms places, and stores the content of some of them.
+async fn confirm(mut batch: Batch<'_>, confirmed: Confirmed<'_>, contents: &[Place]) -> Result<Written, Error> {
+    let ids: Vec<String> = confirmed.places.iter().map(|place| place.id.as_str().to_owned()).collect();
+    sqlx::query!(
+        "update place_keyword set misses = 0, missing_since = null, confirmed_run = $2
+         where place_id = any($1) and gone_at is null",
+        &ids,
+        batch.run.0
+    )
+    .execute(&mut *batch.transaction)
+    .await?;
+    let written = places::refresh(&mut batch, contents).await?;
+    runs::count_traffic(&mut batch, confirmed.traffic, written).await?;
+    batch.commit().await?;
+    Ok(written)
 }
 
-/// Counts misses, gives up the links among them that are `gone`, and closes the places that no keyword is left for.
-pub(super) async fn apply(
-    connection: &mut PgConnection,
-    run: RunId,
-    stations: &StationMap,
-    (missed, gone): (&[Miss], &[Miss]),
-    now: DateTime<Utc>,
-) -> Result<Missed, Error> {
-    let mut places: Vec<&PlaceId> = missed.iter().chain(gone).map(|miss| &miss.place).collect();
+fn columns(misses: &[Miss]) -> (Vec<String>, Vec<i32>) {
+    misses.iter().map(|miss| (miss.place.as_str().to_owned(), miss.keyword.0)).unzip()
+}
+
+/// Counts misses, drops the matches in `dropped`, and closes the places that are left without a match.
+pub(super) async fn apply(batch: &mut Batch<'_>, missed: &[Miss], dropped: &[Miss]) -> Result<Missed, Error> {
+    let mut places: Vec<&PlaceId> = missed.iter().chain(dropped).map(|miss| &miss.place).collect();
     places.sort_unstable();
     places.dedup();
+    let now = batch.now;
     let mut counts = Missed { places_missed: places.len() as u64, places_closed: 0 };
     for chunk in missed.chunks(CHUNK) {
-        count(connection, run, chunk, (None, now)).await?;
+        count(batch, chunk, None).await?;
     }
-    for chunk in gone.chunks(CHUNK) {
-        count(connection, run, chunk, (Some(now), now)).await?;
-        let links: Vec<_> = chunk.iter().map(|miss| ((miss.place.clone(), miss.keyword), miss.position)).collect();
-        places::hide(connection, stations, links.iter().map(|(link, position)| (link, *position)), now).await?;
+    for chunk in dropped.chunks(CHUNK) {
+        count(batch, chunk, Some(now)).await?;
+        let matches: Vec<_> = chunk.iter().map(|miss| ((miss.place.clone(), miss.keyword), miss.position)).collect();
+        places::drop_matches(batch, matches.iter().map(|(found, position)| (found, *position))).await?;
     }
-    for chunk in gone.chunks(CHUNK) {
-        counts.places_closed += close(connection, run, chunk, now).await?;
+    // Only now, because a place may have matches in several chunks.
+    for chunk in dropped.chunks(CHUNK) {
+        counts.places_closed += close(batch, chunk).await?;
     }
     Ok(counts)
 }
 
-/// One miss more for these links, which are given up at `gone_at`, if at all.
-async fn count(
-    connection: &mut PgConnection,
-    run: RunId,
-    links: &[Miss],
-    (gone_at, now): (Option<DateTime<Utc>>, DateTime<Utc>),
-) -> Result<(), Error> {
-    let (places, keywords) = columns(links);
+/// Adds one miss to each of these matches, and sets when they were dropped, if they were.
+async fn count(batch: &mut Batch<'_>, misses: &[Miss], gone_at: Option<DateTime<Utc>>) -> Result<(), Error> {
+    let (places, keywords) = columns(misses);
     sqlx::query!(
-        "update place_keyword link set misses = least(misses::int + 1, 32767)::smallint,
+        "update place_keyword found set misses = least(misses::int + 1, 32767)::smallint,
              missing_since = coalesce(missing_since, $4), gone_at = $5
          from unnest($1::text[], $2::int[]) as t (place_id, keyword_id)
-         where link.place_id = t.place_id and link.keyword_id = t.keyword_id and gone_at is null and last_seen_run < $3",
+         where found.place_id = t.place_id and found.keyword_id = t.keyword_id and gone_at is null and last_seen_run < $3",
         &places,
         &keywords,
-        run.0,
-        now,
+        batch.run.0,
+        batch.now,
         gone_at
     )
-    .execute(connection)
+    .execute(&mut *batch.transaction)
     .await?;
     Ok(())
 }
 
-/// Closes those of these places that no keyword in use finds any more, as of the first look that did not, and tells so.
-async fn close(connection: &mut PgConnection, run: RunId, links: &[Miss], now: DateTime<Utc>) -> Result<u64, Error> {
-    let (places, _) = columns(links);
+/// Closes the places of these misses that no keyword in use finds any more, as of the first run that missed them, and records
+/// that.
+async fn close(batch: &mut Batch<'_>, misses: &[Miss]) -> Result<u64, Error> {
+    let (places, _) = columns(misses);
     let closed = sqlx::query!(
-        "with leaving as (
-             select place.*, max(link.missing_since) as missing_since,
-                 max(greatest(link.last_seen_run, link.confirmed_run)) as last_look
-             from place join place_keyword link using (place_id)
+        "with unmatched as (
+             select place_id, latitude, longitude, place_content(place) as content, max(found.missing_since) as missing_since,
+                 max(greatest(found.last_seen_run, found.confirmed_run)) as last_observation
+             from place join place_keyword found using (place_id)
              where place_id = any($1) and closed_at is null and not exists (
                  select from place_keyword other join keyword using (keyword_id)
                  where other.place_id = place.place_id and other.gone_at is null and retired_at is null)
              group by place.place_id
          ), dated as (
-             select leaving.*, run.started_at as seen_at, greatest(missing_since, run.started_at) as first_miss
-             from leaving left join crawl_run run on crawl_run_id = last_look
+             select unmatched.*, run.started_at as seen_at, greatest(missing_since, run.started_at) as first_miss
+             from unmatched left join crawl_run run on crawl_run_id = last_observation
          ), closed as (
              update place set closed_at = first_miss, changed_at = $3 from dated where place.place_id = dated.place_id
          )
          insert into place_change (place_id, crawl_run_id, kind, before, latitude, longitude, not_before, not_after,
              recorded_at)
-         select place_id, $2, 'closed', content.fields, latitude, longitude, seen_at, first_miss, $3
-         from dated
-         cross join lateral (
-             select jsonb_object_agg(key, value) as fields from jsonb_each(to_jsonb(dated))
-             where key in ('name', 'category_name', 'category_group_code', 'phone', 'address', 'road_address', 'latitude',
-                 'longitude', 'url')
-         ) content",
+         select place_id, $2, 'closed', content, latitude, longitude, seen_at, first_miss, $3 from dated",
         &places,
-        run.0,
-        now
+        batch.run.0,
+        batch.now
     )
-    .execute(connection)
+    .execute(&mut *batch.transaction)
     .await?;
     Ok(closed.rows_affected())
 }

@@ -1,4 +1,4 @@
-//! Answers that are longer than memory: what changed, and places for an export, row by row.
+//! Reads rows for the command line: streams of changes and of places, which may be larger than the memory, and one run in full.
 
 mod changes;
 mod places;
@@ -6,26 +6,26 @@ mod run;
 
 use sqlx::{Executor, PgConnection};
 
-use super::{Error, Store, StoredKeyword, ground};
+use super::{Error, Store};
 use crate::domain::keyword::KeywordId;
-use crate::domain::station::{StationId, StoredStation};
+use crate::domain::station::StationId;
 
 pub use changes::{ChangeFilter, ChangeRow};
 pub use places::{PlaceFilter, PlaceRow};
-pub use run::{FailureRow, FullRun};
+pub use run::{FailureRow, FullRun, RunValue};
 
-/// A connection for one long answer. Whoever reads it may take his time, so statements have no limit here.
+/// A connection for one stream. Its statements have no time limit, because the consumer of the stream may be slow.
 #[derive(Debug)]
 pub struct Reader {
     connection: PgConnection,
 }
 
-/// The part of the ground that is asked for.
+/// A filter by stations and keywords.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
-    /// Places that are, or were, listed near these stations; `None`: wherever they are.
+    /// Only places that these stations list, including places whose match was dropped; `None`: no limit.
     pub stations: Option<Vec<StationId>>,
-    /// Places that these keywords find, or found; `None`: whichever does.
+    /// Only places that these keywords found, including places whose match was dropped; `None`: no limit.
     pub keywords: Option<Vec<KeywordId>>,
 }
 
@@ -40,22 +40,13 @@ impl Part {
 }
 
 impl Store {
-    /// Connects for a long answer.
+    /// Opens a connection for one stream.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn reader(&self) -> Result<Reader, Error> {
-        let mut connection = self.target.patient().connect().await?;
+        let mut connection = self.target.open().await?;
         connection.execute("set statement_timeout = 0").await?;
         Ok(Reader { connection })
-    }
-
-    /// All stored stations and keywords, retired ones included.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn known_ground(&self) -> Result<(Vec<StoredStation>, Vec<StoredKeyword>), Error> {
-        let mut connection = self.pool.acquire().await?;
-        Ok((ground::stations(&mut connection).await?, ground::keywords(&mut connection).await?))
     }
 }

@@ -1,13 +1,15 @@
-//! What the report shows, read in one snapshot so that its parts agree.
+//! The data of the report, read in one snapshot so that its parts agree.
 
 mod areas;
 mod runs;
 mod stations;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 
+use super::usage::usage;
 use super::{Error, Store};
+use crate::domain::quota::Usage;
 
 pub use areas::{AreaPosition, BusyArea, FailedCell, FailingArea};
 pub use runs::{ReportRun, Usual};
@@ -18,15 +20,17 @@ pub use stations::{KeywordCoverage, StationReport};
 pub struct Overview {
     /// The last runs, newest first.
     pub runs: Vec<ReportRun>,
-    /// What changed of late, all in all.
+    /// The requests of this day and month.
+    pub used: Usage,
+    /// Recent changes in total.
     pub changed: Changes,
-    /// What changed of late, by keyword.
+    /// Recent changes by keyword.
     pub changes: Vec<KeywordChanges>,
     /// How well each keyword in use is covered.
     pub keywords: Vec<KeywordCoverage>,
     /// The stations in use.
     pub stations: Vec<StationReport>,
-    /// How many of the newest full runs the next two lists are about.
+    /// Number of full runs that the next two lists cover.
     pub runs_looked_at: usize,
     /// The areas that took the most requests in the newest full runs.
     pub busy: Vec<BusyArea>,
@@ -36,22 +40,24 @@ pub struct Overview {
     pub failed: Vec<FailedCell>,
 }
 
-/// How much of it is wanted.
+/// The limits of an overview.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
-    /// So many runs.
+    /// The day in Seoul.
+    pub today: NaiveDate,
+    /// Number of runs.
     pub runs: i64,
-    /// Changes that were recorded since then.
+    /// Changes recorded at or after this instant.
     pub changes_since: DateTime<Utc>,
-    /// Areas of so many of the newest full runs.
+    /// Number of full runs whose areas are evaluated.
     pub area_runs: i64,
-    /// So many areas of each kind.
+    /// Number of areas in each list.
     pub areas: i64,
-    /// So many failed cells.
+    /// Number of failed cells.
     pub failed_cells: i64,
 }
 
-/// How many places changed, by the kinds of `place_change`.
+/// Number of changes of each kind of `place_change`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named like the kinds, which are documented")]
 pub struct Changes {
@@ -66,12 +72,12 @@ pub struct Changes {
 pub struct KeywordChanges {
     /// The keyword.
     pub keyword: String,
-    /// How many.
+    /// Their numbers.
     pub changes: Changes,
 }
 
 impl Store {
-    /// Reads what the report shows.
+    /// Reads the data of the report.
     ///
     /// # Errors
     /// When the database fails.
@@ -82,6 +88,7 @@ impl Store {
         let (changed, by_keyword) = changes(&mut snapshot, extent.changes_since).await?;
         let overview = Overview {
             runs,
+            used: usage(&mut snapshot, extent.today).await?,
             changed,
             changes: by_keyword,
             keywords: stations::keywords(&mut snapshot).await?,
@@ -99,7 +106,7 @@ impl Store {
     }
 }
 
-/// All changes, and those of each keyword in use; a place counts for every keyword that found it, and once in all.
+/// Changes in total and by keyword in use. A change counts for every keyword that found its place, and once in the total.
 async fn changes(connection: &mut PgConnection, since: DateTime<Utc>) -> Result<(Changes, Vec<KeywordChanges>), Error> {
     let all = sqlx::query_as!(
         Changes,

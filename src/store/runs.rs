@@ -1,20 +1,22 @@
 //! The run history: opening, resuming, counting and closing runs.
 
-mod closing;
+mod finishing;
 mod history;
 mod housekeeping;
 mod opening;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
+use super::batch::Batch;
 use super::{Error, Fence, Store, Written};
-use crate::domain::cell::{CellStatus, Outcome, Shown, Traffic};
+use crate::domain::cell::{CellStatus, OVER_LIMIT, Outcome, Rejected, Shown, Traffic};
+use crate::domain::pause::Pause;
 use crate::domain::run::RunId;
 
-pub use closing::{Closing, Findings};
+pub use finishing::{Findings, RunEnd};
 pub use history::{HistoryRow, LastRuns};
-pub use opening::{NewRun, Opening, RunGround};
+pub(super) use opening::listed_radius_m;
+pub use opening::{NewRun, Opening, RunPlan};
 
 /// The counts of a run as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,32 +39,59 @@ pub struct Counts {
     pub places_closed: i32,
     pub places_reopened: i32,
     pub stalled_count: i32,
+    pub rejected_example: Option<String>,
+    pub texts_cut: i64,
+    /// Documents that its cells received, rejected ones included.
+    pub documents: i64,
+    /// Why some rectangles were not divided.
+    pub limit_reached: Option<String>,
 }
 
 impl Store {
-    /// Shows that a run is alive while it has nothing to write.
+    /// Records that the process of a run is alive, and the pause that it waits for, if any.
     ///
     /// # Errors
-    /// When the run is no longer ours or the database fails.
-    pub async fn beat_run(&self, fence: Fence, now: DateTime<Utc>) -> Result<(), Error> {
+    /// When another process has taken over the run or the database fails.
+    pub async fn beat_run(&self, fence: Fence, pause: Option<&Pause>, now: DateTime<Utc>) -> Result<(), Error> {
         let done = sqlx::query!(
-            "update crawl_run set heartbeat_at = $3 where crawl_run_id = $1 and status = 'running' and resumed_count = $2",
+            "update crawl_run set heartbeat_at = $3, paused_since = $4, paused_until = $5, pause_reason = $6
+             where crawl_run_id = $1 and status = 'running' and resumed_count = $2",
             fence.run.0,
             fence.resumed_count,
-            now
+            now,
+            pause.map(|pause| pause.since),
+            pause.and_then(|pause| pause.until),
+            pause.map(|pause| pause.reason.as_str())
         )
         .execute(&self.pool)
         .await;
         match done.map_err(Error::from) {
             Ok(done) if done.rows_affected() == 1 => Ok(()),
             Ok(_) => Err(Error::Superseded(fence.run)),
-            // A slow batch of our own holds the row, and shows life when it is through.
+            // lock_timeout: a slow batch of this process holds the row, and will update the heartbeat itself.
             Err(Error::Statement(cause)) if cause.code().as_deref() == Some("55P03") => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Takes its tick from a run that was started, or recorded as skipped, while the clock was ahead.
+    /// Records that a run without a tick has served this tick, unless the tick already has a row.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tie_run(&self, run: RunId, tick: DateTime<Utc>) -> Result<(), Error> {
+        sqlx::query!(
+            "update crawl_run set scheduled_for = $2
+             where crawl_run_id = $1 and scheduled_for is null
+             and not exists (select from crawl_run where scheduled_for = $2)",
+            run.0,
+            tick
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Removes the tick from a run that was started, or recorded as skipped, while the clock was ahead.
     ///
     /// # Errors
     /// When the database fails.
@@ -70,7 +99,7 @@ impl Store {
         sqlx::query!(
             "update crawl_run set scheduled_for = null,
                  reason = concat_ws('; ', reason, 'the clock was ahead: the tick at ' ||
-                     to_char(scheduled_for at time zone 'Asia/Seoul', 'YYYY-MM-DD HH24:MI:SS') || ' in Seoul is judged anew')
+                     to_char(scheduled_for at time zone 'Asia/Seoul', 'YYYY-MM-DD HH24:MI:SS') || ' in Seoul is decided again')
              where crawl_run_id = $1",
             run.0
         )
@@ -88,93 +117,76 @@ impl Store {
             Counts,
             r#"select cells_total, cells_done, cells_split, cells_failed, cells_pending as "cells_pending!", cells_truncated, requests,
                  retries, throttled, documents_rejected, places_seen, places_new, places_changed, places_missed, places_closed,
-                 places_reopened, stalled_count
+                 places_reopened, stalled_count, rejected_example,
+                 documents_rejected + (select coalesce(sum(places), 0) from crawl_cell c
+                     where c.crawl_run_id = crawl_run.crawl_run_id) as "documents!",
+                 (select error from crawl_cell c where c.crawl_run_id = crawl_run.crawl_run_id and status = 'failed'
+                     and starts_with(error, $2) order by cell_no limit 1) as limit_reached, texts_cut
              from crawl_run where crawl_run_id = $1"#,
-            run.0
+            run.0,
+            OVER_LIMIT
         )
         .fetch_one(&self.pool)
         .await?)
     }
 }
 
-/// Locks the row of a run, where it is still ours.
-pub(super) async fn hold(connection: &mut PgConnection, fence: Fence) -> Result<(), Error> {
-    sqlx::query_scalar!(
-        "select crawl_run_id from crawl_run
-         where crawl_run_id = $1 and status = 'running' and resumed_count = $2 for no key update",
-        fence.run.0,
-        fence.resumed_count
-    )
-    .fetch_optional(connection)
-    .await?
-    .map(drop)
-    .ok_or(Error::Superseded(fence.run))
-}
-
-/// Adds what a batch did to the counters of its run.
-pub(super) async fn count(
-    connection: &mut PgConnection,
-    run: RunId,
-    outcomes: &[&Outcome],
-    written: Written,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+/// Adds the results of a batch to the counters of its run.
+pub(super) async fn count(batch: &mut Batch<'_>, outcomes: &[&Outcome], written: Written) -> Result<(), Error> {
     let with_status = |status| outcomes.iter().filter(|outcome| outcome.status() == status).count();
     let is_truncated = |outcome: &&&Outcome| outcome.shown() == Some(Shown::Truncated);
     let pieces: usize = outcomes.iter().map(|outcome| outcome.pieces().len()).sum();
-    let mut traffic = Traffic::default();
+    let (mut traffic, mut rejected) = (Traffic::default(), Rejected::default());
     for outcome in outcomes {
         traffic += outcome.traffic;
+        rejected += outcome.rejected.clone();
     }
-    let rejected: u32 = outcomes.iter().map(|outcome| outcome.documents_rejected).sum();
     let cells = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     sqlx::query!(
         "update crawl_run set heartbeat_at = $2, cells_done = cells_done + $3, cells_failed = cells_failed + $4,
              cells_truncated = cells_truncated + $5, requests = requests + $6, retries = retries + $7,
              throttled = throttled + $8, documents_rejected = documents_rejected + $9, places_new = places_new + $10,
-             places_changed = places_changed + $11,
+             places_changed = places_changed + $11, places_seen = places_seen + $14,
              cells_split = cells_split + $12, cells_total = cells_total + $13,
-             stalled_count = case when $3 + $4 + $12 > 0 then 0 else stalled_count end
+             stalled_count = case when $3 + $4 + $12 > 0 then 0 else stalled_count end,
+             rejected_example = coalesce(rejected_example, $15), texts_cut = texts_cut + $16
          where crawl_run_id = $1",
-        run.0,
-        now,
+        batch.run.0,
+        batch.now,
         cells(with_status(CellStatus::Done)),
         cells(with_status(CellStatus::Failed)),
         cells(outcomes.iter().filter(is_truncated).count()),
         i64::from(traffic.requests),
         i64::from(traffic.retries),
         i64::from(traffic.throttled),
-        i64::from(rejected),
+        i64::from(rejected.documents),
         i32::try_from(written.places_new).unwrap_or(i32::MAX),
         i32::try_from(written.places_changed).unwrap_or(i32::MAX),
         cells(with_status(CellStatus::Split)),
         cells(pieces),
+        i32::try_from(written.places_seen).unwrap_or(i32::MAX),
+        rejected.example,
+        i64::from(rejected.texts_cut)
     )
-    .execute(connection)
+    .execute(&mut *batch.transaction)
     .await?;
     Ok(())
 }
 
-/// Adds what requests outside the ledger cost and changed to the counters of their run.
-pub(super) async fn count_traffic(
-    connection: &mut PgConnection,
-    run: RunId,
-    traffic: Traffic,
-    written: Written,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+/// Adds requests that belong to no cell, and the places that they changed, to the counters of the run.
+pub(super) async fn count_traffic(batch: &mut Batch<'_>, traffic: Traffic, written: Written) -> Result<(), Error> {
     sqlx::query!(
         "update crawl_run set heartbeat_at = $2, requests = requests + $3, retries = retries + $4,
              throttled = throttled + $5, places_changed = places_changed + $6
          where crawl_run_id = $1",
-        run.0,
-        now,
+        batch.run.0,
+        batch.now,
         i64::from(traffic.requests),
         i64::from(traffic.retries),
         i64::from(traffic.throttled),
         i32::try_from(written.places_changed).unwrap_or(i32::MAX)
     )
-    .execute(connection)
+    .execute(&mut *batch.transaction)
     .await?;
     Ok(())
 }

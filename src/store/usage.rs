@@ -1,12 +1,14 @@
-//! The requests of a day, shared by every process that uses the same database.
+//! Requests per day, counted for all processes that use the same database.
 
-use chrono::{Datelike, NaiveDate};
+use chrono::NaiveDate;
+use sqlx::PgConnection;
 
 use super::{Error, Store};
+use crate::domain::quota::{Quotas, Spent, Usage, first_of_month};
 
 impl Store {
-    /// Reserves up to `wanted` requests of a day, as far as the quotas of the day and of its month allow, and returns how
-    /// many were granted.
+    /// Reserves up to `wanted` requests on a day, as far as the quotas allow. Returns how many were granted, at least one, or
+    /// the quota that is used up.
     ///
     /// # Errors
     /// When the database fails.
@@ -14,33 +16,26 @@ impl Store {
         &self,
         day: NaiveDate,
         wanted: u32,
-        (daily, monthly): (u32, u32),
-    ) -> Result<u32, Error> {
-        let month = day.with_day(1).unwrap_or(day);
+        quotas: Quotas,
+    ) -> Result<Result<u32, Spent>, Error> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query!("insert into api_usage (day, requests) values ($1, 0) on conflict do nothing", day)
             .execute(&mut *transaction)
             .await?;
-        let today = sqlx::query_scalar!("select requests from api_usage where day = $1 for update", day)
-            .fetch_one(&mut *transaction)
-            .await?;
-        let this_month = sqlx::query_scalar!(
-            r#"select sum(requests) as "sum!" from api_usage where day between $1 and $2"#,
-            month,
-            day
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
-        let left = (i64::from(daily) - i64::from(today)).min(i64::from(monthly) - this_month);
-        let granted = i32::try_from(left.clamp(0, i64::from(wanted))).unwrap_or(0);
+        sqlx::query!("select from api_usage where day = $1 for update", day).fetch_one(&mut *transaction).await?;
+        let used = usage(&mut transaction, day).await?;
+        if let Some(spent) = quotas.spent(used, day) {
+            return Ok(Err(spent));
+        }
+        let granted = i32::try_from(quotas.left(used).min(wanted.into())).unwrap_or(i32::MAX);
         sqlx::query!("update api_usage set requests = requests + $2 where day = $1", day, granted)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        Ok(granted.unsigned_abs())
+        Ok(Ok(granted.unsigned_abs()))
     }
 
-    /// Gives reserved requests back that were not sent.
+    /// Returns reserved requests that were not sent.
     ///
     /// # Errors
     /// When the database fails.
@@ -52,14 +47,22 @@ impl Store {
         Ok(())
     }
 
-    /// The requests sent or reserved on a day.
+    /// The requests sent or reserved on a day, and in its month until then.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn requests_of(&self, day: NaiveDate) -> Result<u32, Error> {
-        let requests = sqlx::query_scalar!("select requests from api_usage where day = $1", day)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(requests.unwrap_or(0).unsigned_abs())
+    pub async fn usage(&self, day: NaiveDate) -> Result<Usage, Error> {
+        usage(&mut *self.pool.acquire().await?, day).await
     }
+}
+
+pub(super) async fn usage(connection: &mut PgConnection, day: NaiveDate) -> Result<Usage, Error> {
+    let used = sqlx::query_as!(
+        Usage,
+        r#"select coalesce(sum(requests) filter (where day = $2), 0) as "today!", coalesce(sum(requests), 0) as "this_month!"
+         from api_usage where day between $1 and $2"#,
+        first_of_month(day),
+        day
+    );
+    Ok(used.fetch_one(connection).await?)
 }

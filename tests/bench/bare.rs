@@ -1,4 +1,4 @@
-//! The least that writing the rows of a crawl can cost: the same rows, batch by batch, and nothing else.
+//! The minimum cost of writing the rows of a crawl: the same rows, in batches, and nothing else.
 
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -6,9 +6,9 @@ use tokio::time::Instant;
 /// What was written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
-    /// How many rows.
+    /// The number of rows.
     pub(crate) rows: f64,
-    /// In which time.
+    /// The time that it took.
     pub(crate) elapsed_s: f64,
 }
 
@@ -17,7 +17,7 @@ type Places = (Vec<String>, Texts, Texts, Texts, Texts, Texts, Texts, Vec<f64>, 
 type Links = (Vec<String>, Vec<i32>);
 type Listings = (Vec<i32>, Vec<i32>, Vec<String>, Vec<i32>);
 
-/// One row per batch and one array per column, in the order in which the rows lie in the table.
+/// One row per batch and one array per column, in the physical order of the table.
 macro_rules! batches {
     ($table:literal, $columns:literal) => {
         concat!(
@@ -30,7 +30,7 @@ macro_rules! batches {
     };
 }
 
-/// Takes all places, links and listings out of the tables, and puts them in again under the clock.
+/// Reads all places, matches and listings, truncates the tables, and measures how long it takes to insert them again.
 pub(crate) async fn upsert(pool: &PgPool) -> anyhow::Result<Written> {
     let places: Vec<Places> = sqlx::query_as(batches!(
         "place",
@@ -66,8 +66,9 @@ pub(crate) async fn upsert(pool: &PgPool) -> anyhow::Result<Written> {
     }
     for batch in links {
         let insert = sqlx::query(
-            "insert into place_keyword (place_id, keyword_id, first_seen_at, last_seen_run)
-             select *, now(), 1 from unnest($1::text[], $2::int[])
+            "insert into place_keyword (place_id, keyword_id, first_seen_at, last_seen_run, position)
+             select place_id, keyword_id, now(), 1, point(longitude, latitude)
+             from unnest($1::text[], $2::int[]) as t (place_id, keyword_id) join place using (place_id)
              on conflict (place_id, keyword_id) do update set last_seen_run = excluded.last_seen_run",
         );
         rows += insert.bind(batch.0).bind(batch.1).execute(&mut *connection).await?.rows_affected();

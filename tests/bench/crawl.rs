@@ -1,4 +1,4 @@
-//! One crawl of the real binary, measured from outside.
+//! Runs one crawl with the real binary and measures it.
 
 use std::fs;
 use std::process::Stdio;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sanggwond::domain::station::Station;
+use sanggwond::kakao::plain_client;
 use sanggwond::standin::DEMO_PLACES;
 use sanggwond::stations;
 use serde::Deserialize;
@@ -14,57 +15,77 @@ use tokio::process::{Child, Command};
 
 use crate::database::Database;
 
-/// What `/proc/<pid>/stat` counts in: 100 a second on every machine.
+/// The unit of the times in `/proc/<pid>/stat`: 100 ticks per second on every machine.
 const TICK_MS: f64 = 10.0;
 
-/// How often the process is looked at; its peak is lost only where it falls into its last moment.
+/// Interval at which the process is measured. A memory peak is missed only if it occurs after the last measurement.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// What is to be crawled, in a fresh database.
+/// The parameters of a crawl.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crawl {
-    /// So many stations, taken evenly from the whole station file.
+    /// The number of stations, selected evenly from the whole station file.
     pub(crate) stations: usize,
-    /// How long the stand-in takes to answer.
+    /// The latency of the stand-in.
     pub(crate) latency: &'static str,
     /// `kakao.max_in_flight`.
     pub(crate) in_flight: u32,
+    /// `crawl.page_delay`.
+    pub(crate) page_delay: &'static str,
     /// `crawl.coverage`.
     pub(crate) coverage: &'static str,
-    /// How many places the world has.
+    /// The number of places in the world.
     pub(crate) places: usize,
-    /// Which week it is in the world.
+    /// The week of the world.
     pub(crate) week: u32,
 }
 
-/// What came of it.
+/// The result of a crawl.
 pub(crate) struct Crawled {
-    /// What it said.
+    /// Its summary.
     pub(crate) summary: Summary,
-    /// The most memory that it took.
+    /// Its peak memory in MiB.
     pub(crate) peak_mib: f64,
-    /// Where it wrote to.
+    /// Its database.
     pub(crate) database: Database,
+    /// What the stand-in measured.
+    pub(crate) served: Served,
     cpu_ms: f64,
 }
 
-/// What the binary counts, with everything a number to calculate with.
+/// The stand-in's own figures.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Served {
+    /// Requests that arrived.
+    pub(crate) requests: u32,
+    /// The sum of its own times for them, from the arrival to the last byte of the response.
+    pub(crate) busy_s: f64,
+    /// The time from the first arrival to the last byte.
+    pub(crate) elapsed_s: f64,
+}
+
+/// The summary that the binary prints, with all figures as numbers.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Summary {
     /// Cells that were read.
     pub(crate) cells_done: usize,
     /// Requests sent.
     pub(crate) requests: u32,
-    /// How long it took.
+    /// Its duration in seconds.
     pub(crate) elapsed_s: f64,
-    /// The time that all requests together took.
-    pub(crate) in_requests_s: f64,
 }
 
 impl Crawl {
-    /// By station, in the world of the demo, with answers at once.
-    pub(crate) const AT_ONCE: Self =
-        Self { stations: 0, latency: "0s", in_flight: 5, coverage: "station", places: DEMO_PLACES, week: 0 };
+    /// By station, in the world of the demo, without latency and page delay.
+    pub(crate) const AT_ONCE: Self = Self {
+        stations: 0,
+        latency: "0s",
+        in_flight: 5,
+        page_delay: "0s",
+        coverage: "station",
+        places: DEMO_PLACES,
+        week: 0,
+    };
 
     /// Starts a stand-in and crawls it into a fresh database.
     pub(crate) async fn run(self) -> anyhow::Result<Crawled> {
@@ -82,14 +103,18 @@ impl Crawl {
             .arg(&config)
             .env("DATABASE_URL", &database.url)
             .env("KAKAO_REST_API_KEY", "0123456789abcdef0123456789abcdef")
-            .env("SANGGWOND_KAKAO__BASE_URL", url)
+            .env("SANGGWOND_KAKAO__BASE_URL", &url)
             .env("SANGGWOND_KAKAO__MAX_IN_FLIGHT", self.in_flight.to_string())
-            .env("SANGGWOND_CRAWL__PAGE_DELAY", "0s")
+            .env("SANGGWOND_CRAWL__PAGE_DELAY", self.page_delay)
             .env("SANGGWOND_CRAWL__COVERAGE", self.coverage)
             .env("SANGGWOND_CRAWL__STATIONS", &station_file)
             .spawn()?;
-        let crawled = watch(crawl, database).await?;
+        let process = watch(crawl).await?;
+        let served = plain_client(Duration::from_secs(10))?.get(format!("{url}/standin/stats")).send().await?;
+        let served = serde_json::from_slice(&served.error_for_status()?.bytes().await?)?;
         drop(standin);
+        let Process { summary, peak_mib, cpu_ms } = process;
+        let crawled = Crawled { summary, peak_mib, database, served, cpu_ms };
         let is_whole = self.coverage != "station" || crawled.summary.cells_done == self.stations * 10;
         anyhow::ensure!(is_whole, "not all cells were read");
         Ok(crawled)
@@ -108,49 +133,60 @@ impl Crawl {
         let arguments = ["standin", "--latency", self.latency, "--places", &places, "--week", &week];
         let mut standin = sanggwond(&arguments).spawn()?;
         let stdout = standin.stdout.take().context("it has no stdout")?;
-        let url = BufReader::new(stdout).lines().next_line().await?.context("the stand-in does not listen")?;
+        let url = BufReader::new(stdout).lines().next_line().await?.context("the stand-in did not print its URL")?;
         Ok((standin, url))
     }
 }
 
 impl Crawled {
+    /// Its duration, divided by the duration with which the server alone would have taken its requests, `in_flight` at a
+    /// time.
+    pub(crate) fn slowness(&self, in_flight: u32) -> f64 {
+        self.summary.elapsed_s / (self.served.busy_s / f64::from(in_flight))
+    }
+
+    /// The same from the first request to the last.
+    pub(crate) fn slowness_between_requests(&self, in_flight: u32) -> f64 {
+        self.served.elapsed_s / (self.served.busy_s / f64::from(in_flight))
+    }
+
     /// Processor time per page, in milliseconds.
     pub(crate) fn cpu_ms_per_page(&self) -> f64 {
         self.cpu_ms / f64::from(self.summary.requests)
     }
 
-    /// So many rows in the time that the crawl took.
+    /// The number of rows divided by the duration of the crawl.
     pub(crate) fn rows_per_second(&self, rows: f64) -> f64 {
         rows / self.summary.elapsed_s
     }
-
-    /// The rows that it wrote.
-    pub(crate) async fn rows(&self) -> anyhow::Result<f64> {
-        let count = "select ((select count(*) from place) + (select count(*) from place_keyword)
-             + (select count(*) from listing) + (select count(*) from crawl_cell))::float8";
-        Ok(sqlx::query_scalar(count).fetch_one(&self.database.pool).await?)
-    }
 }
 
-/// The binary, without the environment, and killed with us.
+/// The binary with an empty environment; it is killed when the benchmark ends.
 fn sanggwond(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sanggwond"));
     command.args(arguments).env_clear().kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped());
     command
 }
 
-/// Looks at a crawl until its end. A dead process keeps its times until somebody waits for it, but not its memory.
-async fn watch(mut crawl: Child, database: Database) -> anyhow::Result<Crawled> {
-    let process = crawl.id().context("it has ended already")?;
+/// A process that has ended successfully.
+struct Process {
+    summary: Summary,
+    peak_mib: f64,
+    cpu_ms: f64,
+}
+
+/// Measures a crawl until it ends. A dead process keeps its CPU times until it is waited for, but not its memory figures.
+async fn watch(mut crawl: Child) -> anyhow::Result<Process> {
+    let process = crawl.id().context("the crawl has already ended")?;
     let mut most_mib = 0.0;
     let cpu_ms = loop {
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-        // The name before the bracket may hold anything.
+        // The process name before the closing bracket may contain any characters.
         let fields: Vec<&str> = stat.rsplit(") ").next().context("no bracket")?.split(' ').collect();
         if fields[0] == "Z" {
             break (fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) * TICK_MS;
         }
-        // A process that is just ending has no memory any more.
+        // A process that is exiting has no memory figures any more.
         most_mib = peak_mib(&process.to_string()).unwrap_or(most_mib);
         tokio::time::sleep(LOOK_EVERY).await;
     };
@@ -158,10 +194,10 @@ async fn watch(mut crawl: Child, database: Database) -> anyhow::Result<Crawled> 
     crawl.stdout.take().context("it has no stdout")?.read_to_string(&mut stdout).await?;
     let status = crawl.wait().await?;
     anyhow::ensure!(status.success(), "the crawl ended with {status}");
-    Ok(Crawled { summary: serde_json::from_str(&stdout)?, peak_mib: most_mib, database, cpu_ms })
+    Ok(Process { summary: serde_json::from_str(&stdout)?, peak_mib: most_mib, cpu_ms })
 }
 
-/// The most memory that a process has taken, in MiB.
+/// The peak memory of a process in MiB.
 pub(crate) fn peak_mib(process: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;

@@ -1,15 +1,15 @@
-//! What a crawl costs, and what readers wait for: `cargo bench` measures the release binary, and fails where a limit is
-//! broken. `cargo bench -- crawl` and `cargo bench -- reading` do one of both.
+//! Benchmarks of crawls and of read queries. `cargo bench` measures the release binary and fails if a limit is exceeded.
+//! `cargo bench -- crawl` and `cargo bench -- reading` run only one of the two groups.
 //!
-//! The stand-in of the API is a process of its own, so that its work is not counted. It shares the machine's processors
-//! with the binary and with PostgreSQL, whose fsync is off unless `DATABASE_URL` names a server: rates compare with each
-//! other, not with a database in service.
+//! The stand-in of the API runs in a separate process, so that its work is not measured. It shares the processors with the
+//! binary and with PostgreSQL. PostgreSQL runs with `fsync = off` unless `DATABASE_URL` is set, so the rates are comparable
+//! with each other, but not with those of a production database.
 
 #[path = "../support/database.rs"]
-#[expect(clippy::unwrap_used, dead_code, reason = "made for tests, which fail by panicking")]
+#[expect(clippy::unwrap_used, dead_code, reason = "written for tests, which fail by panicking")]
 mod database;
 #[path = "../support/server.rs"]
-#[expect(clippy::unwrap_used, dead_code, reason = "made for tests, which fail by panicking")]
+#[expect(clippy::unwrap_used, dead_code, reason = "written for tests, which fail by panicking")]
 mod server;
 
 mod bare;
@@ -17,6 +17,7 @@ mod complete;
 mod crawl;
 mod reading;
 mod requests;
+mod slots;
 mod table;
 mod weeks;
 
@@ -28,12 +29,12 @@ use sanggwond::stations;
 use crawl::{Crawl, Crawled};
 use table::Table;
 
-/// The memory that no crawl needs.
+/// Maximum memory of a crawl in MiB.
 const MAX_MIB: f64 = 40.0;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
-    // `cargo test --all-targets` runs benches, too, with the slow binary.
+    // `cargo test --all-targets` runs benchmarks as well, with the debug binary.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(ExitCode::SUCCESS);
     }
@@ -50,7 +51,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         weeks::compare(&mut table, &all).await?;
     }
     if is_wanted("complete") {
-        for places in [100_000, 200_000] {
+        for places in [60_000, 200_000, 500_000] {
             complete::compare(&mut table, &all, places).await?;
         }
     }
@@ -60,42 +61,16 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(if table.is_within_limits() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// All that is measured of crawls.
+/// All benchmarks of crawls.
 async fn crawls(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
-    // First, because what others have freed would not count.
+    // This must come first: memory that other benchmarks have freed would be reused and not measured.
     complete::planning(table, all)?;
-    latency(table).await?;
+    slots::measure(table, all).await?;
     speed(table, all).await?;
     memory(table, all).await
 }
 
-/// How well a crawl uses the requests that it may have in flight, and what its pages cost.
-async fn latency(table: &mut Table) -> anyhow::Result<()> {
-    let slow_api = Crawl { stations: 200, latency: "50ms", ..Crawl::AT_ONCE };
-    let five = slow_api.run().await?;
-    table.section(
-        "2,000 cells, answers after 50 ms, 5 requests in flight",
-        "Times are the binary's own (crawl --format json), CPU is user + system from /proc/<pid>/stat at its end, memory \
-         is VmHWM from /proc/<pid>/status, rows are those of place, place_keyword, listing and crawl_cell.",
-    )?;
-    let ideal_s = five.summary.in_requests_s / 5.0;
-    table.line("elapsed ÷ (time in requests ÷ 5)", five.summary.elapsed_s / ideal_s, Some(1.05))?;
-    table.line("CPU per page, ms", five.cpu_ms_per_page(), Some(0.7))?;
-    table.line("peak memory, MiB", five.peak_mib, Some(MAX_MIB))?;
-    table.line("pages", five.summary.requests.into(), None)?;
-    table.line("elapsed, s", five.summary.elapsed_s, None)?;
-    table.line("rows written per second", five.rows_per_second(five.rows().await?), None)?;
-
-    let one = Crawl { in_flight: 1, ..slow_api }.run().await?;
-    table.section(
-        "The same with 1 request in flight",
-        "As the system that this one replaces began; both elapsed times are the binary's own.",
-    )?;
-    table.line("elapsed, s", one.summary.elapsed_s, None)?;
-    table.line("1 in flight ÷ 5 in flight", one.summary.elapsed_s / five.summary.elapsed_s, None)
-}
-
-/// How fast a crawl gets where the API holds nothing back, and what it asks for.
+/// The speed of a crawl when the API responds immediately, and its number of requests.
 async fn speed(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
     let full = Crawl { stations: all.len(), in_flight: 64, ..Crawl::AT_ONCE }.run().await?;
     compare_writing(table, &full).await?;
@@ -103,7 +78,7 @@ async fn speed(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
     let asked = requests::count(all)?;
     anyhow::ensure!(
         asked.by_station == full.summary.requests,
-        "the world shows {} pages, but {} were read",
+        "the world has {} pages, but {} were read",
         asked.by_station,
         full.summary.requests
     );
@@ -117,7 +92,7 @@ async fn speed(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
     table.line("per station ÷ per row", f64::from(asked.by_station) / f64::from(asked.by_row), Some(1.0))
 }
 
-/// Whether memory grows with the crawl, with as many requests in flight as there are by default.
+/// Whether memory grows with the size of the crawl, with the default number of requests in flight.
 async fn memory(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
     let full = Crawl { stations: all.len(), ..Crawl::AT_ONCE };
     let [least_mib, _, part_mib, _, most_mib] = short_peaks_mib(Crawl { stations: 50, ..full }).await?;
@@ -127,14 +102,14 @@ async fn memory(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
         "VmHWM of a crawl of all stations next to the median of five crawls of 50 stations, 5 requests in flight, answers \
          at once; a short crawl varies by up to a tenth.",
     )?;
-    table.line("500 cells, the least, MiB", least_mib, None)?;
-    table.line("500 cells, the median, MiB", part_mib, None)?;
-    table.line("500 cells, the most, MiB", most_mib, Some(MAX_MIB))?;
+    table.line("500 cells, minimum, MiB", least_mib, None)?;
+    table.line("500 cells, median, MiB", part_mib, None)?;
+    table.line("500 cells, maximum, MiB", most_mib, Some(MAX_MIB))?;
     table.line("9,410 cells, MiB", full.peak_mib, Some(MAX_MIB))?;
-    table.line("9,410 cells ÷ the median", full.peak_mib / part_mib, Some(1.15))
+    table.line("9,410 cells ÷ median", full.peak_mib / part_mib, Some(1.15))
 }
 
-/// The peaks of five short crawls, the least first.
+/// The memory peaks of five short crawls, in ascending order.
 async fn short_peaks_mib(crawl: Crawl) -> anyhow::Result<[f64; 5]> {
     let mut peaks_mib = [0.0; 5];
     for peak_mib in &mut peaks_mib {
@@ -145,11 +120,11 @@ async fn short_peaks_mib(crawl: Crawl) -> anyhow::Result<[f64; 5]> {
 }
 
 async fn compare_writing(table: &mut Table, full: &Crawled) -> anyhow::Result<()> {
-    // Without the ledger, which a bare upsert has no use for.
+    // Without the rows of `crawl_cell`, which the bare upsert does not write.
     let bare = bare::upsert(&full.database.pool).await?;
     let (crawled, upserted) = (full.rows_per_second(bare.rows), bare.rows / bare.elapsed_s);
     table.section(
-        "9,410 cells, answers at once, 64 requests in flight",
+        "9,410 cells, no latency, 64 requests in flight",
         "Rows are those of place, place_keyword and listing; the bare upsert writes the same rows, read back from the crawled \
          database, into the emptied tables of the same server, 1,000 a statement.",
     )?;

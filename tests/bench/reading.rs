@@ -1,4 +1,4 @@
-//! What readers wait for with a million places, and what an export of them takes.
+//! The latency of read queries with a million places, and the cost of exporting them.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -22,19 +22,19 @@ use crate::table::Table;
 const MAX_STATION_MS: f64 = 5.0;
 const MAX_NEAR_MS: f64 = 10.0;
 
-/// So many calls are measured, after some that are not.
+/// The number of measured calls, and of warm-up calls before them.
 const CALLS: usize = 300;
 const WARM_UP: usize = 100;
 
-/// What readers of the reference system send.
+/// The query that readers of the reference system send.
 const STATION: &str = "SELECT * FROM local_info WHERE is_deleted = false AND station_name = $1 AND category = $2";
 
 const NEAR: &str = "select * from place_near($1, $2, 1000, $3, 20)";
 
-/// A position and a keyword that are asked for.
+/// A position and a keyword of a query.
 type Question = (f64, f64, Option<String>);
 
-/// Fills a database, and asks it.
+/// Fills a database and measures queries.
 pub(crate) async fn measure(table: &mut Table, stations: &[Station]) -> anyhow::Result<()> {
     let database = filled(stations).await?;
     let mut connection = database.pool.acquire().await?;
@@ -49,14 +49,14 @@ pub(crate) async fn measure(table: &mut Table, stations: &[Station]) -> anyhow::
          the fewest; a position is up to 500 m beside such a station; 미술관 are 0.3 % of all places.",
     )?;
     station(table, &mut connection).await?;
-    for (what, ground, keyword) in [
+    for (what, area, keyword) in [
         ("place_near, dense", "dense", Some("식당")),
         ("place_near, sparse", "sparse", Some("식당")),
         ("place_near, dense, rare", "dense", Some("미술관")),
         ("place_near, sparse, rare", "sparse", Some("미술관")),
         ("place_near, dense, any", "dense", None),
     ] {
-        near(table, &mut connection, (what, ground, keyword)).await?;
+        near(table, &mut connection, (what, area, keyword)).await?;
     }
     plans(&mut connection).await?;
     drop(connection);
@@ -66,8 +66,8 @@ pub(crate) async fn measure(table: &mut Table, stations: &[Station]) -> anyhow::
 async fn filled(stations: &[Station]) -> anyhow::Result<Database> {
     let database = Database::fresh().await;
     let store = Store::connect(&Target::parse(&database.url.clone().into())?).await?;
-    let mut lock = store.try_lock().await?.context("somebody has the lock of a fresh database")?;
-    store.migrate(&mut lock).await?;
+    let mut lock = store.try_lock().await?.context("another process holds the lock of a new database")?;
+    store.migrate(&mut lock, sanggwond::clock::now()).await?;
     lock.release().await;
     store.close().await;
     for station in stations {
@@ -106,10 +106,10 @@ async fn station(table: &mut Table, connection: &mut PgConnection) -> anyhow::Re
 async fn near(
     table: &mut Table,
     connection: &mut PgConnection,
-    (what, ground, keyword): (&str, &str, Option<&str>),
+    (what, area, keyword): (&str, &str, Option<&str>),
 ) -> anyhow::Result<()> {
     let mut times = Vec::new();
-    for (latitude, longitude, keyword) in questions(connection, ground, keyword).await? {
+    for (latitude, longitude, keyword) in questions(connection, area, keyword).await? {
         let started = Instant::now();
         sqlx::query(NEAR).bind(latitude).bind(longitude).bind(keyword).fetch_all(&mut *connection).await?;
         times.push(started.elapsed());
@@ -117,11 +117,7 @@ async fn near(
     lines(table, what, &times, MAX_NEAR_MS)
 }
 
-async fn questions(
-    connection: &mut PgConnection,
-    ground: &str,
-    keyword: Option<&str>,
-) -> anyhow::Result<Vec<Question>> {
+async fn questions(connection: &mut PgConnection, area: &str, keyword: Option<&str>) -> anyhow::Result<Vec<Question>> {
     let sql = "select latitude + (random() - 0.5) * 0.009, longitude + (random() - 0.5) * 0.009, $2::text
         from (select latitude, longitude, percent_rank() over (order by count(*)) as rank
               from listing join station using (station_id) group by station.station_id) s,
@@ -129,7 +125,7 @@ async fn questions(
         where case $1 when 'dense' then rank > 0.95 else rank < 0.1 end
         order by random() limit $3";
     let limit = i64::try_from(WARM_UP + CALLS)?;
-    Ok(sqlx::query_as(sql).bind(ground).bind(keyword).bind(limit).fetch_all(connection).await?)
+    Ok(sqlx::query_as(sql).bind(area).bind(keyword).bind(limit).fetch_all(connection).await?)
 }
 
 fn lines(table: &mut Table, what: &str, times: &[Duration], limit_ms: f64) -> anyhow::Result<()> {
@@ -139,7 +135,7 @@ fn lines(table: &mut Table, what: &str, times: &[Duration], limit_ms: f64) -> an
     table.line(&format!("{what}: p95, ms"), times[times.len() * 95 / 100], Some(limit_ms))
 }
 
-/// Prints the plan of one call of each.
+/// Prints the plan of one call of each query.
 async fn plans(connection: &mut PgConnection) -> anyhow::Result<()> {
     let (name, query): (String, String) = sqlx::query_as(
         "select s.name, k.query from listing join station s using (station_id) join keyword k using (keyword_id)
@@ -153,7 +149,7 @@ async fn plans(connection: &mut PgConnection) -> anyhow::Result<()> {
     print_plan(&format!("local_info of {name}, {query}"), &lines.join("\n"))?;
     for keyword in [Some("식당"), Some("미술관")] {
         let (latitude, longitude, keyword) = questions(connection, "dense", keyword).await?.swap_remove(0);
-        // The statements are in a function, so the server has to tell their plans itself.
+        // The statements are inside a function, so their plans are logged with auto_explain.
         let told = Told::default();
         sqlx::raw_sql(
             "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on;
@@ -182,7 +178,7 @@ fn print_plan(title: &str, plan: &str) -> anyhow::Result<()> {
     Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
-/// What the server told while somebody listened.
+/// The notices that the server sent.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<u8>>>);
 
@@ -198,7 +194,7 @@ impl Told {
         tracing::subscriber::set_default(subscriber)
     }
 
-    /// The plans that read something, without the statements.
+    /// The plans that read data, without the statements.
     fn plans(&self) -> String {
         let told = self.0.lock().map(|told| String::from_utf8_lossy(&told).into_owned()).unwrap_or_default();
         let plans = told.split("duration: ").filter(|plan| plan.contains("Buffers") && !plan.contains("Function Scan"));
@@ -223,10 +219,10 @@ impl io::Write for Told {
     }
 }
 
-/// Whether an export takes more memory the longer it is.
+/// Whether the memory of an export grows with its size.
 async fn export(table: &mut Table, database: &Database) -> anyhow::Result<()> {
     table.section(
-        "An export does not grow with its places",
+        "The memory of an export does not grow with the number of places",
         "VmHWM of sanggwond export, of the places near the busiest station next to all places, which are a hundred times as \
          many.",
     )?;
@@ -251,10 +247,10 @@ async fn exported(database: &Database, arguments: &[&str]) -> anyhow::Result<(f6
     command.arg("export").args(arguments).env_clear().env("DATABASE_URL", &database.url);
     let started = Instant::now();
     let mut export = command.stdout(Stdio::null()).kill_on_drop(true).spawn()?;
-    let process = export.id().context("it has ended already")?.to_string();
+    let process = export.id().context("the export has already ended")?.to_string();
     let mut most_mib = 0.0;
     let status = loop {
-        // A process that is just ending has no memory any more.
+        // A process that is exiting has no memory figures any more.
         most_mib = peak_mib(&process).unwrap_or(most_mib);
         if let Ok(status) = tokio::time::timeout(Duration::from_millis(2), export.wait()).await {
             break status?;

@@ -1,6 +1,6 @@
--- A million places, most of them around few stations, and three million listings. The stations are there already.
+-- A million places, most of them around few stations, and three million listings. The stations already exist.
 --
--- Places come in no order of place, so that neighbours lie on different pages: the worst case for who reads them.
+-- The places are inserted in random order, so that neighbouring places are on different pages: the worst case for reading.
 
 select setseed(0.5);
 
@@ -29,7 +29,7 @@ select place_id, '가게 ' || number, '음식점 > 카페 > 커피전문점', 'C
     '서울 서대문구 신촌로 ' || number, latitude, longitude, 'http://place.map.kakao.com/' || number, now(), now()
 from made;
 
--- Three in ten of a thousand are 미술관; two in three are found by two keywords.
+-- 0.3 % of the places are 미술관; two thirds are found by two keywords.
 insert into place_keyword (place_id, keyword_id, first_seen_at, last_seen_run, position)
 select place_id, case when kind < 0.45 then 2 when kind < 0.7 then 3 when kind < 0.82 then 4 when kind < 0.88 then 5
     when kind < 0.94 then 7 when kind < 0.965 then 1 when kind < 0.98 then 6 when kind < 0.99 then 10

@@ -1,4 +1,4 @@
-//! How many requests a crawl needs, found out by asking the world itself.
+//! The number of requests that a crawl needs, computed from the world itself.
 
 use anyhow::Context as _;
 use sanggwond::domain::cell::PAGE_SIZE;
@@ -10,15 +10,15 @@ use sanggwond::standin::{DEMO_PLACES, Recipe, Search, World};
 pub(crate) const KEYWORDS: [&str; 10] =
     ["스터디룸", "식당", "카페", "호프", "헬스클럽", "도서관", "공원", "미술관", "애견카페", "셀프사진"];
 
-/// The most pages that the API shows of a search.
+/// Maximum number of pages of a search.
 const MAX_PAGES: u32 = 3;
 
-/// What a crawl would ask for.
+/// The number of requests of a crawl.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Requests {
-    /// Where it searches once around every station.
+    /// With one search around every station.
     pub(crate) by_station: u32,
-    /// Where it searches once around every row of the station file.
+    /// With one search around every row of the station file.
     pub(crate) by_row: u32,
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn count(stations: &[Station]) -> anyhow::Result<Requests> {
     Ok(Requests { by_station, by_row })
 }
 
-/// The pages of all keywords around one position; a search that finds nothing has one, too.
+/// The number of pages of all keywords around one position. A search without results has one page.
 fn pages(world: &World, center: LatLng) -> u32 {
     let area = Some(Area::Circle(Circle { center, radius_m: 1000 }));
     let found = |query: &str| {

@@ -1,4 +1,4 @@
-//! What a week costs the database: the write-ahead log of a first run, of one that finds nothing new, and of one a week later.
+//! The amount of write-ahead log of a first run, of a run without changes, and of a run one week later.
 
 use sanggwond::domain::station::Station;
 
@@ -6,13 +6,13 @@ use crate::crawl::Crawl;
 use crate::database::Database;
 use crate::table::Table;
 
-/// What the tables say of their rows: listings, the places in them and changes, by number and version.
+/// A query for the number and the versions of the rows of listings, their places, and changes.
 const VERSIONS: &str = "select md5(string_agg(row, ',' order by row)) from (
          select format('%s %s %s', place_id, xmin, ctid) from place where place_id in (select place_id from listing)
          union all select format('%s %s %s %s %s', station_id, keyword_id, place_id, xmin, ctid) from listing
          union all select format('%s', place_change_id) from place_change) versions (row)";
 
-/// Crawls the same ground three times and prints how much was logged.
+/// Crawls the same stations three times and prints the amount of write-ahead log.
 pub(crate) async fn compare(table: &mut Table, all: &[Station]) -> anyhow::Result<()> {
     for coverage in ["station", "complete"] {
         table.section(
@@ -36,14 +36,14 @@ pub(crate) async fn compare(table: &mut Table, all: &[Station]) -> anyhow::Resul
             table.line(&format!("{name}: new places"), places, None)?;
             let now = sqlx::query_scalar(VERSIONS).fetch_one(&database.pool).await?;
             let is_as_before = name != "unchanged" || versions.as_ref() == Some(&now);
-            anyhow::ensure!(is_as_before, "an unchanged week has written rows");
+            anyhow::ensure!(is_as_before, "a run without changes has written rows");
             versions = Some(now);
         }
     }
     Ok(())
 }
 
-/// Where the server's log ends, in bytes.
+/// The end position of the server's write-ahead log, in bytes.
 async fn position(database: &Database) -> anyhow::Result<f64> {
     let sql = "select (pg_current_wal_lsn() - '0/0')::float8";
     Ok(sqlx::query_scalar(sql).fetch_one(&database.pool).await?)

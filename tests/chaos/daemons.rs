@@ -1,5 +1,5 @@
-//! Several daemons on one database: one works, the others take over when it is killed or stopped, and a stopped one that
-//! wakes up writes nothing more.
+//! Several daemons with one database. One executes the run; when it is killed or suspended, another one takes over. A
+//! suspended daemon that continues must not write any more.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use sanggwond::standin::Switches;
 use crate::Plan;
 use crate::chance::Chance;
 use crate::findings::Findings;
-use crate::ground::program;
+use crate::scene::program;
 use crate::support::Stage;
 use crate::support::program::Running;
 
-/// The silence that ends a lock (8 s), a heartbeat (10 s), and the time to look.
+/// Time limit for a take-over: the lock times out (8 s), the next heartbeat comes (10 s), and 2 s for the test.
 const TAKE_OVER: Duration = Duration::from_secs(20);
 
-/// How long a take-over or a word is waited for before the case is given up.
+/// Time limit for a take-over or a log line; then the case fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Two daemons.
@@ -36,10 +36,10 @@ struct Fleet<'a> {
     daemons: Vec<Running>,
 }
 
-/// Kills (`k`) and stops (`s`) the worker in the order of `blows`.
+/// Kills (`k`) or suspends (`s`) the daemon that executes the run, in the order of `blows`.
 async fn run(plan: &Plan, findings: &mut Findings, count: usize, blows: &str) {
-    let expected = plan.ground.undisturbed().await;
-    let stage = plan.ground.stage().await;
+    let expected = plan.scene.undisturbed().await;
+    let stage = plan.scene.stage().await;
     let latency = Duration::from_millis(plan.pick(30, 100));
     stage.standin.set(Switches { latency, ..Switches::default() });
     let mut chance = Chance::new(plan.seed + count as u64);
@@ -60,24 +60,29 @@ async fn run(plan: &Plan, findings: &mut Findings, count: usize, blows: &str) {
             worker = next - usize::from(next > worker);
             fleet.add();
         } else {
-            let told = fleet.daemons[worker].said("no longer ours");
+            let told = fleet.daemons[worker].said("another process has taken over run");
             fleet.daemons[worker].signal(Signal::SIGCONT);
-            let says = tokio::time::timeout(PATIENCE, fleet.daemons[worker].hears("no longer ours", told + 1)).await;
-            findings
-                .check(says == Ok(true), || "a woken daemon does not say that the run is in other hands".to_owned());
+            let says = tokio::time::timeout(
+                PATIENCE,
+                fleet.daemons[worker].hears("another process has taken over run", told + 1),
+            )
+            .await;
+            findings.check(says == Ok(true), || {
+                "a daemon that was suspended did not log that another process had taken over its run".to_owned()
+            });
             worker = next;
         }
     }
     fleet.daemons[worker].says("run 1 ended as succeeded").await;
     fleet.stop().await;
 
-    plan.ground.check(&stage, findings).await;
+    plan.scene.check(&stage, findings).await;
     let rows = stage.texts("select format('%s %s %s', trigger, status, resumed_count) from crawl_run").await;
     findings.check(rows == [format!("catch_up succeeded {}", blows.len())], || format!("rows of history: {rows:?}"));
     findings.check(longest <= TAKE_OVER, || format!("a take-over took {longest:?}"));
     let kills = blows.matches('k').count();
     findings.note(format!(
-        "{kills} killed, {} stopped and woken, taken over after {:.1} s at most",
+        "{kills} killed, {} suspended and continued, taken over after {:.1} s at most",
         blows.len() - kills,
         longest.as_secs_f64()
     ));
@@ -89,12 +94,12 @@ impl Fleet<'_> {
         self.daemons.push(daemon.start());
     }
 
-    /// How often each daemon has taken the run.
+    /// How often each daemon has started or resumed the run.
     fn claims(&self) -> Vec<usize> {
-        self.daemons.iter().map(|daemon| daemon.said("run 1 started") + daemon.said("run 1 goes on")).collect()
+        self.daemons.iter().map(|daemon| daemon.said("run 1 started") + daemon.said("run 1 resumed")).collect()
     }
 
-    /// The daemon that takes the run after these claims.
+    /// Waits for the daemon that starts or resumes the run next.
     async fn worker_besides(&self, before: &[usize]) -> usize {
         let started = Instant::now();
         loop {
@@ -102,16 +107,15 @@ impl Fleet<'_> {
             if let Some(worker) = (0..now.len()).find(|daemon| now[*daemon] > before[*daemon]) {
                 return worker;
             }
-            assert!(started.elapsed() < PATIENCE, "nobody takes the run over");
-            // Any of several daemons may be the one to speak.
+            assert!(started.elapsed() < PATIENCE, "no daemon takes over the run");
+            // Any of the daemons may log the line, so this polls.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
     async fn stop(self) {
         for daemon in self.daemons {
-            daemon.signal(Signal::SIGTERM);
-            daemon.finish().await.expect_code(0);
+            daemon.terminate().await.expect_code(0);
         }
     }
 }

@@ -1,15 +1,15 @@
-//! All kinds of faults, mixed: each costs one request, and no data.
+//! All kinds of faults, mixed. Each costs one request and loses no data.
 
 use sanggwond::standin::{Fault, Switches};
 
 use crate::Plan;
 use crate::findings::Findings;
-use crate::ground::{crawl, summary};
+use crate::scene::{crawl, summary};
 
-/// Crawls while every twentieth request meets a fault.
+/// Crawls while 5 % of the requests fail.
 pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
-    let expected = plan.ground.undisturbed().await;
-    let stage = plan.ground.stage().await;
+    let expected = plan.scene.undisturbed().await;
+    let stage = plan.scene.stage().await;
     let fault_kinds = vec![
         Fault::Status(500, false),
         Fault::Status(502, true),
@@ -28,11 +28,11 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     let crawl = crawl(&stage).set("SANGGWOND_KAKAO__TIMEOUT", "500ms").start();
     let finished = crawl.finish_within(std::time::Duration::from_mins(10)).await.expect_code(0);
 
-    plan.ground.check(&stage, findings).await;
+    plan.scene.check(&stage, findings).await;
     let summary = summary(&finished);
     findings.check(summary["status"] == "succeeded", || format!("it ended as {}", summary["status"]));
     let (requests, faults) = (stage.standin.requests(), stage.standin.faults());
-    // One per cent of 429 that no rate provokes makes the gate slow: it takes each for a limit.
+    // About 1 % of the requests get 429 independently of the rate. The gate slows down, because it assumes a rate limit.
     let (throttled, took) = (&summary["throttled"], summary["elapsed_s"].as_f64().unwrap());
     findings.note(format!(
         "{requests} requests for {} pages, {faults} faults ({throttled} of them 429), {took:.1} s",
@@ -40,5 +40,5 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     ));
     let most = expected.requests * 115 / 100 + faults;
     findings.check(requests <= most, || format!("{requests} requests, more than {most}"));
-    findings.check(faults > expected.requests / 40, || format!("only {faults} faults are no test"));
+    findings.check(faults > expected.requests / 40, || format!("only {faults} faults are too few for this test"));
 }

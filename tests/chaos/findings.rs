@@ -1,4 +1,4 @@
-//! What a case measured, and what it found wrong.
+//! The measurements and failures of a case.
 
 use std::fmt;
 
@@ -11,25 +11,25 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Keeps a number for the table.
+    /// Adds a measurement to the table.
     pub(crate) fn note(&mut self, measured: String) {
         self.measured.push(measured);
     }
 
-    /// Keeps a failure unless something is as it must be.
+    /// Records a failure unless `is_right`.
     pub(crate) fn check(&mut self, is_right: bool, failure: impl FnOnce() -> String) {
         if !is_right {
             self.failures.push(failure());
         }
     }
 
-    /// Says why the case was not run.
+    /// Records why the case was not run.
     pub(crate) fn skip(&mut self, reason: &str) {
         self.is_skipped = true;
         self.note(format!("skipped: {reason}"));
     }
 
-    /// What was found wrong.
+    /// The failures.
     pub(crate) fn failures(&self) -> &[String] {
         &self.failures
     }

@@ -1,4 +1,4 @@
-//! kill -9 at random instants: nothing is lost, and little is done twice.
+//! SIGKILL at random instants: no data is lost, and little work is repeated.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use sanggwond::standin::{Fault, Recorded, Switches};
 use crate::Plan;
 use crate::chance::Chance;
 use crate::findings::Findings;
-use crate::ground::{Ground, stored_requests};
+use crate::scene::{Scene, stored_requests};
 use crate::support::Stage;
 
-/// The cells that may be read again after a kill: a batch that is not written yet, what waits for the writer, and the
-/// open cells, which are those in flight (5) and as many between two pages.
+/// Maximum number of cells that are read again after a kill: a batch that is not written yet (50), the queue of the writer
+/// (64), and the open cells, of which 5 are in flight and as many wait between two pages.
 const MAX_CELLS_LOST: usize = 50 + 64 + 2 * 5;
 
-/// What was there when a life began.
+/// The counters when a process was started.
 struct Before {
     arrived: u64,
     stored: u64,
@@ -34,7 +34,7 @@ impl Before {
     }
 }
 
-/// What the kills cost, one by one.
+/// The requests and cells that each kill caused to be repeated.
 #[derive(Default)]
 struct Losses {
     requests: Vec<u64>,
@@ -42,42 +42,42 @@ struct Losses {
 }
 
 impl Losses {
-    fn tell(&self, latency: Duration, findings: &mut Findings) {
+    fn report(&self, latency: Duration, findings: &mut Findings) {
         let kills = self.requests.len();
         let mean = self.requests.iter().sum::<u64>() / kills.max(1) as u64;
         let most = self.requests.iter().max().copied().unwrap_or(0);
         let most_cells = self.cells.iter().max().copied().unwrap_or(0);
         findings
             .note(format!("{kills} kills, {mean} requests repeated per kill (at most {most}, in {most_cells} cells)"));
-        findings.check(kills > 0, || "it was through before the first kill".to_owned());
+        findings.check(kills > 0, || "the crawl finished before the first kill".to_owned());
         findings.check(most_cells <= MAX_CELLS_LOST, || format!("{most_cells} cells were lost by one kill"));
-        // A batch waits for half a second at most; as long again for writing it on a slow machine.
+        // A batch is written after at most 0.5 s, and writing it may take as long on a slow machine.
         let a_second = in_flight_for(Duration::from_secs(1), latency);
         findings.check(mean <= a_second, || format!("{mean} requests lost by a kill, more than a second's {a_second}"));
     }
 }
 
-/// The requests of so much time, five at a time.
+/// The number of requests in this time, with 5 in flight.
 fn in_flight_for(time: Duration, latency: Duration) -> u64 {
     5 * u64::try_from(time.as_millis() / latency.as_millis()).unwrap()
 }
 
 /// Kills a crawl around stations.
 pub(crate) async fn around_stations(plan: &Plan, findings: &mut Findings) {
-    run(plan, &plan.ground, findings).await;
+    run(plan, &plan.scene, findings).await;
 }
 
-/// Kills a crawl in rectangles, which are divided meanwhile.
+/// Kills a crawl in rectangles, some of which are split during the crawl.
 pub(crate) async fn in_rectangles(plan: &Plan, findings: &mut Findings) {
-    let ground = Ground::new(plan.pick(32, 100), "complete");
-    run(plan, &ground, findings).await;
+    let scene = Scene::new(plan.pick(32, 100), "complete");
+    run(plan, &scene, findings).await;
 }
 
-/// Kills the crawl again and again, until it is through.
-async fn run(plan: &Plan, ground: &Ground, findings: &mut Findings) {
+/// Kills and restarts the crawl until it finishes.
+async fn run(plan: &Plan, scene: &Scene, findings: &mut Findings) {
     let (kills, latency) = (plan.pick(8, 60), Duration::from_millis(plan.pick(50, 100)));
-    let expected = ground.undisturbed().await;
-    let stage = ground.stage().await;
+    let expected = scene.undisturbed().await;
+    let stage = scene.stage().await;
     let fault_kinds = vec![
         Fault::Status(500, false),
         Fault::Status(502, true),
@@ -90,16 +90,16 @@ async fn run(plan: &Plan, ground: &Ground, findings: &mut Findings) {
     let mut chance = Chance::new(plan.seed);
     let mut before = Before { arrived: 0, stored: 0, done: 0 };
     let mut losses = Losses::default();
-    // About a quarter of a second's requests are in nobody's ledger when a kill comes.
+    // On average the requests of about 0.25 s are not recorded yet when the process is killed.
     let typical_loss = in_flight_for(Duration::from_millis(250), latency);
     let mut is_through = false;
     while losses.requests.len() < kills && !is_through {
         let left = (expected.requests * 105 / 100).saturating_sub(before.stored);
         let fair = left / (kills - losses.requests.len()) as u64 + typical_loss;
-        let mut crawl = ground.crawl(&stage).start();
+        let mut crawl = scene.crawl(&stage).start();
         let instant = async {
             if losses.requests.len() % 6 == 5 {
-                // By time, so that opening and resuming are hit, too, which no request announces.
+                // Kill by time as well, to hit the opening and resuming of a run, during which there are no requests.
                 tokio::time::sleep(chance.millis(500)).await;
             } else {
                 stage.standin.reached(before.arrived + chance.within(1..2 * fair)).await;
@@ -115,7 +115,7 @@ async fn run(plan: &Plan, ground: &Ground, findings: &mut Findings) {
         }
         crawl.finish().await;
         gone(&stage).await;
-        // A kill between the last words in the database and the end of the process comes too late.
+        // The kill may come after the end of the run was recorded.
         is_through = stage.value("select bool_or(status = 'succeeded') from crawl_run").await;
         let now = Before::now(&stage).await;
         losses.requests.push((now.arrived - before.arrived) - (now.stored - before.stored));
@@ -123,30 +123,30 @@ async fn run(plan: &Plan, ground: &Ground, findings: &mut Findings) {
         before = now;
     }
     if !is_through {
-        ground.crawl(&stage).finish().await.expect_code(0);
+        scene.crawl(&stage).finish().await.expect_code(0);
     }
 
-    ground.check(&stage, findings).await;
+    scene.check(&stage, findings).await;
     let runs: i64 = stage.value("select count(*) from crawl_run").await;
     findings.check(runs == 1, || format!("{runs} rows of history"));
-    losses.tell(latency, findings);
+    losses.report(latency, findings);
 }
 
-/// Waits until the server has noticed that a process is gone: its last transaction is through or undone.
+/// Waits until the server has ended the sessions of a killed process, so that its last transaction is committed or rolled back.
 async fn gone(stage: &Stage) {
     let sessions = "select count(*) from pg_stat_activity
         where datname = current_database() and application_name = 'sanggwond'";
     while stage.value::<i64>(sessions).await > 0 {
-        // The server gives no sign when a session ends.
+        // The server does not notify anyone when a session ends, so this polls.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// How many cells were asked for since so many requests had arrived.
+/// The number of cells that were requested after the first `arrived` requests.
 fn touched(stage: &Stage, arrived: u64) -> usize {
     let recorded = stage.standin.recorded();
     let since = recorded.iter().skip(usize::try_from(arrived).unwrap());
-    // The centre of a rectangle is sent where it is read once more, and does not make it another cell.
+    // When a rectangle is read once more, its centre is sent as well. It is still the same cell.
     let area = |one: &Recorded| match one.params.get("rect") {
         Some(rect) => rect.clone(),
         None => format!("{},{}", one.params["x"], one.params["y"]),

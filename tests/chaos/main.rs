@@ -1,28 +1,31 @@
-//! What is left of the data when everything goes wrong: the real binary is killed, stopped, starved and lied to, and
-//! afterwards the tables are compared with those of an undisturbed crawl of the same world.
+//! Fault injection: the real binary is killed, suspended, throttled and given faulty responses. Afterwards the tables are
+//! compared with those of an undisturbed crawl of the same world.
 //!
-//! `cargo test --test chaos` runs a short form of each case, `-- --long` the long one; `--seed N` repeats the instants of
-//! an earlier run, and any other word picks the cases with that word in their name.
+//! `cargo test --test chaos` runs a short form of each case, `-- --long` the long form. `--seed N` repeats the random numbers of
+//! an earlier run, `--list` prints the names of the cases. Any other argument selects the cases whose names contain it.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it measured"
+    clippy::print_stderr,
+    reason = "a test fails by panicking and prints its measurements and its errors"
 )]
 
+mod arguments;
+mod budget;
 mod chance;
 mod daemons;
 mod faults;
 mod findings;
-mod ground;
 mod kills;
 mod limits;
 mod outages;
 mod restarts;
+mod scene;
 mod signals;
 #[path = "../support/lib.rs"]
-#[expect(dead_code, reason = "some of it serves the other tests only")]
+#[expect(dead_code, reason = "some of it is used only by other tests")]
 mod support;
 mod tables;
 mod weeks;
@@ -35,8 +38,9 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use arguments::Arguments;
 use findings::Findings;
-use ground::Ground;
+use scene::Scene;
 
 /// One case.
 struct Case {
@@ -44,9 +48,10 @@ struct Case {
     run: for<'a> fn(&'a Plan, &'a mut Findings) -> BoxFuture<'a, ()>,
 }
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 12] = [
     Case { name: "kill -9 at random instants", run: |plan, findings| Box::pin(kills::around_stations(plan, findings)) },
     Case { name: "kill -9 among rectangles", run: |plan, findings| Box::pin(kills::in_rectangles(plan, findings)) },
+    Case { name: "kill -9 and a quota of the month", run: |plan, findings| Box::pin(budget::run(plan, findings)) },
     Case { name: "SIGTERM at random instants", run: |plan, findings| Box::pin(signals::run(plan, findings)) },
     Case { name: "the database restarts", run: |plan, findings| Box::pin(restarts::run(plan, findings)) },
     Case { name: "two daemons", run: |plan, findings| Box::pin(daemons::two(plan, findings)) },
@@ -62,7 +67,7 @@ const CASES: [Case; 11] = [
 struct Plan {
     is_long: bool,
     seed: u64,
-    ground: Ground,
+    scene: Scene,
 }
 
 impl Plan {
@@ -72,44 +77,26 @@ impl Plan {
     }
 }
 
-/// What the command line asks for.
-struct Arguments {
-    is_long: bool,
-    seed: u64,
-    words: Vec<String>,
-}
-
-impl Arguments {
-    fn read() -> Self {
-        let clock = sanggwond::clock::now().timestamp_micros().unsigned_abs();
-        let mut arguments = Self { is_long: false, seed: clock % 1_000_000, words: Vec::new() };
-        let mut rest = std::env::args().skip(1);
-        while let Some(argument) = rest.next() {
-            match argument.as_str() {
-                "--long" => arguments.is_long = true,
-                "--seed" => arguments.seed = rest.next().and_then(|seed| seed.parse().ok()).expect("--seed N"),
-                // The arguments of the usual test harness mean nothing here.
-                unknown if unknown.starts_with("--") => {}
-                _ => arguments.words.push(argument),
-            }
-        }
-        arguments
-    }
-
-    fn want(&self, case: &Case) -> bool {
-        self.words.is_empty() || self.words.iter().any(|word| case.name.contains(word.as_str()))
-    }
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::read();
-    let Arguments { is_long, seed, .. } = arguments;
-    let plan = Plan { is_long, seed, ground: Ground::new(if is_long { 100 } else { 32 }, "station") };
+    let names = CASES.map(|case| case.name);
+    let arguments = match Arguments::read(std::env::args().skip(1), &names) {
+        Ok(arguments) => arguments,
+        Err(reason) => {
+            eprintln!("{reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let Arguments { is_long, seed, is_list, .. } = arguments;
+    if is_list {
+        println!("{}", names.join("\n"));
+        return ExitCode::SUCCESS;
+    }
+    let plan = Plan { is_long, seed, scene: Scene::new(if is_long { 100 } else { 32 }, "station") };
     println!("chaos, {} form, --seed {seed}", plan.pick("short", "long"));
     let mut lines = Vec::new();
     let mut is_good = true;
-    for case in CASES.iter().filter(|case| arguments.want(case)) {
+    for case in CASES.iter().filter(|case| arguments.want(case.name)) {
         let started = Instant::now();
         let mut findings = Findings::default();
         let outcome = AssertUnwindSafe((case.run)(&plan, &mut findings)).catch_unwind().await;

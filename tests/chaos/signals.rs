@@ -1,4 +1,4 @@
-//! SIGTERM at random instants: the crawl stops at a safe point, says so, and goes on later without a gap.
+//! SIGTERM at random instants: the crawl stops at a safe point, and a later crawl resumes it without a gap.
 
 use std::time::{Duration, Instant};
 
@@ -8,21 +8,21 @@ use sanggwond::standin::Switches;
 use crate::Plan;
 use crate::chance::Chance;
 use crate::findings::Findings;
-use crate::ground::{crawl, stored_requests};
+use crate::scene::{crawl, stored_requests};
 use crate::support::Stage;
 use crate::support::program::Running;
 
 /// The default of `shutdown.grace`.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// What the default of `kakao.max_in_flight` lets be under way.
+/// The default of `kakao.max_in_flight`.
 const IN_FLIGHT: u64 = 5;
 
-/// Stops the crawl again and again, until it is through.
+/// Stops and resumes the crawl until it finishes.
 pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     let (stops, latency) = (plan.pick(8, 40), Duration::from_millis(plan.pick(30, 100)));
-    let expected = plan.ground.undisturbed().await;
-    let stage = plan.ground.stage().await;
+    let expected = plan.scene.undisturbed().await;
+    let stage = plan.scene.stage().await;
     stage.standin.set(Switches { latency, ..Switches::default() });
     let mut chance = Chance::new(plan.seed + 1);
     let (mut stopped, mut slowest, mut late) = (0, Duration::ZERO, 0);
@@ -55,21 +55,21 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
         crawl(&stage).finish().await.expect_code(0);
     }
 
-    plan.ground.check(&stage, findings).await;
+    plan.scene.check(&stage, findings).await;
     let runs: i64 = stage.value("select count(*) from crawl_run").await;
     findings.check(runs == 1, || format!("{runs} rows of history"));
     findings.check(slowest <= GRACE, || format!("{slowest:?} from a signal to the end"));
     let repeated = stage.standin.requests().saturating_sub(expected.requests);
     findings.note(format!(
-        "{stopped} stops, {:.2} s to the end at most, {late} requests on their way at most, {repeated} pages read twice in all",
+        "{stopped} stops, {:.2} s to the end at most, at most {late} requests after a signal, {repeated} pages read twice in total",
         slowest.as_secs_f64()
     ));
 }
 
-/// Sends the signal, and returns how long the end took and how many requests arrived after it was heard.
+/// Sends the signal. Returns the time until the end of the process, and the number of requests after the signal was logged.
 async fn stop(stage: &Stage, crawl: &mut Running, is_held: bool) -> (Duration, u64) {
     if is_held {
-        // With all answers held back there is no doubt about what was sent after the signal.
+        // While all responses are held back, any further request must have been sent after the signal.
         stage.standin.hold();
         settled(stage).await;
     }
@@ -82,12 +82,12 @@ async fn stop(stage: &Stage, crawl: &mut Running, is_held: bool) -> (Duration, u
     (signalled.elapsed(), stage.standin.requests() - arrived)
 }
 
-/// Waits until nothing more arrives: all permits are out, or the last cells are under way.
+/// Waits until no more requests arrive: the maximum is in flight, or the last cells are being read.
 async fn settled(stage: &Stage) {
     let mut arrived = 0;
     while stage.standin.requests() > arrived {
         arrived = stage.standin.requests();
-        // That nothing happens can only be waited for.
+        // The absence of requests can only be observed by waiting.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,44 +1,35 @@
-//! What the tables hold, without instants and run numbers, in comparable lines. Of places that are listed nowhere it is a
-//! matter of chance which are found: they lie beside the circles.
+//! The contents of the tables as comparable lines, without instants and run numbers. Places without a listing are ignored:
+//! they lie outside the circles, and which of them are found is random.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::findings::Findings;
 use crate::support::Stage;
-use crate::support::ledger::SUMS;
+use crate::support::ledger::wrong_counters;
 
-/// A table and a query that says a row in a line.
-const LINES: [(&str, &str); 6] = [
-    (
-        "station",
-        "select concat_ws('|', name, region, array_to_string(lines, '+'), latitude, longitude,
-             case when retired_at is not null then 'retired' end) from station",
-    ),
-    (
-        "keyword",
-        "select concat_ws('|', query, coalesce(category_group_code, '-'),
-             case when retired_at is not null then 'retired' end) from keyword",
-    ),
+/// A table and a query for the rows that are compared.
+const ROWS: [(&str, &str); 6] = [
+    ("station", "select name, region, lines, latitude, longitude, retired_at is not null as is_retired from station"),
+    ("keyword", "select query, category_group_code, retired_at is not null as is_retired from keyword"),
     (
         "place",
-        "select (to_jsonb(p) - '{first_seen_at,changed_at,closed_at}'::text[]
-             || jsonb_build_object('is_closed', closed_at is not null))::text from place p
-         where exists (select from listing where listing.place_id = p.place_id)",
+        "select (to_jsonb(p) - '{first_seen_at,changed_at,closed_at}'::text[]) as content, closed_at is not null as is_closed
+         from place p where exists (select from listing where listing.place_id = p.place_id)",
     ),
     (
         "place_keyword",
-        "select concat_ws('|', place_id, query, misses, missing_since is null, gone_at is null)
+        "select place_id, query, misses, missing_since is not null as is_missing, gone_at is not null as is_gone
          from place_keyword join keyword using (keyword_id)
          where (place_id, keyword_id) in (select place_id, keyword_id from listing)",
     ),
     (
         "listing",
-        "select concat_ws('|', s.name, s.longitude, query, place_id, distance_m, gone_at is null)
+        "select s.name, s.longitude, query, place_id, distance_m, gone_at is not null as is_gone
          from listing join station s using (station_id) join keyword using (keyword_id)",
     ),
     (
         "station_keyword",
-        "select concat_ws('|', s.name, s.longitude, query, radius_m, cut_off, places, complete_at is not null)
+        "select s.name, s.longitude, query, radius_m, truncated, places, complete_at is not null as is_complete
          from station_keyword join station s using (station_id) join keyword using (keyword_id)",
     ),
 ];
@@ -51,8 +42,8 @@ impl Tables {
     /// Reads all tables.
     pub(crate) async fn of(stage: &Stage) -> Self {
         let mut tables = BTreeMap::new();
-        for (table, query) in LINES {
-            let lines = stage.texts(query).await;
+        for (table, query) in ROWS {
+            let lines = stage.json_rows(query).await;
             let count = lines.len();
             let lines: BTreeSet<String> = lines.into_iter().collect();
             assert_eq!(lines.len(), count, "{table} has a row twice");
@@ -66,25 +57,29 @@ impl Tables {
         self.0[table].len()
     }
 
-    /// Checks that these are the rows of `expected`, and names a few differences.
+    /// Checks that the rows equal those of `expected`, and reports a few differences.
     pub(crate) fn compare(&self, expected: &Self, findings: &mut Findings) {
         for (table, expected) in &expected.0 {
             let stored = &self.0[table];
             let missing: Vec<_> = expected.difference(stored).collect();
-            let invented: Vec<_> = stored.difference(expected).collect();
-            findings.check(missing.is_empty() && invented.is_empty(), || {
+            let unexpected: Vec<_> = stored.difference(expected).collect();
+            findings.check(missing.is_empty() && unexpected.is_empty(), || {
                 let first = |rows: &[&String]| rows.iter().take(3).map(|row| (*row).clone()).collect::<Vec<_>>();
-                let (lack, surplus) = (missing.len(), invented.len());
-                format!("{table}: {lack} missing {:#?}, {surplus} invented {:#?}", first(&missing), first(&invented))
+                let (lack, surplus) = (missing.len(), unexpected.len());
+                format!(
+                    "{table}: {lack} missing {:#?}, {surplus} unexpected {:#?}",
+                    first(&missing),
+                    first(&unexpected)
+                )
             });
         }
     }
 }
 
-/// Checks what holds for every run, whatever happened to it.
+/// Checks the invariants of all runs.
 pub(crate) async fn check_runs(stage: &Stage, findings: &mut Findings) {
-    let sums: bool = stage.value(SUMS).await;
-    findings.check(sums, || "the counters of a run are not the sums of its ledger".to_owned());
+    let wrong = wrong_counters(stage).await;
+    findings.check(wrong.is_empty(), || wrong.join("; "));
     let pending = "select count(*) from crawl_cell join crawl_run r using (crawl_run_id)
         where crawl_cell.status = 'pending' and r.status = 'succeeded'";
     let pending: i64 = stage.value(pending).await;

@@ -1,4 +1,4 @@
-//! A daemon whose clock is set by hand, week after week.
+//! A daemon with a clock that the test sets.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use sanggwond::clock;
 use crate::support::Stage;
 use crate::support::program::Running;
 
-/// What a daemon says at the end of a run.
+/// The log text at the end of a run.
 const ENDED: &str = "ended as succeeded";
 
-/// What it says when it has looked and found nothing.
+/// The log text when nothing is due.
 const IDLE: &str = "nothing is due";
 
 /// A daemon and its clock.
@@ -21,7 +21,7 @@ pub(crate) struct Daemon<'a> {
     stage: &'a Stage,
     file: PathBuf,
     running: Running,
-    /// The runs that this process has ended.
+    /// The number of runs that this process has finished.
     ended: usize,
 }
 
@@ -39,14 +39,14 @@ impl<'a> Daemon<'a> {
         set(&self.file, instant);
     }
 
-    /// Waits for the end of the next run, and until the daemon has seen that nothing else is due.
+    /// Waits for the end of the next run, and until nothing else is due.
     pub(crate) async fn runs(&mut self) {
         self.ended += 1;
         self.running.says_times(ENDED, self.ended).await;
         self.idles().await;
     }
 
-    /// Waits until the daemon has looked twice and found nothing to do.
+    /// Waits until the daemon has logged twice that nothing is due.
     pub(crate) async fn idles(&mut self) {
         let idle = self.running.said(IDLE);
         self.running.says_times(IDLE, idle + 2).await;
@@ -55,7 +55,7 @@ impl<'a> Daemon<'a> {
     /// Sets the clock while the daemon is suspended.
     pub(crate) async fn sleep_until(&self, instant: DateTime<Utc>) {
         self.running.signal(Signal::SIGSTOP);
-        // A stopped process says nothing; that it is one is not a matter of instants.
+        // A suspended process cannot confirm that it is suspended, so this waits.
         tokio::time::sleep(Duration::from_millis(300)).await;
         self.step(instant);
         self.running.signal(Signal::SIGCONT);
@@ -84,10 +84,9 @@ impl<'a> Daemon<'a> {
         Self::start(self.stage, instant)
     }
 
-    /// Stops the daemon for good.
+    /// Stops the daemon.
     pub(crate) async fn stop(self) {
-        self.running.signal(Signal::SIGTERM);
-        self.running.finish().await.expect_code(0);
+        self.running.terminate().await.expect_code(0);
     }
 }
 
@@ -100,7 +99,7 @@ fn launch(stage: &Stage, file: &std::path::Path) -> Running {
         .start()
 }
 
-/// Writes how far the clock is from the real one; whoever reads meanwhile finds the old file or the new one.
+/// Writes the offset of the clock. The file is replaced atomically, because the daemon may read it at any time.
 fn set(file: &std::path::Path, instant: DateTime<Utc>) {
     let ahead: TimeDelta = instant - clock::now();
     let fresh = file.with_extension("fresh");

@@ -1,4 +1,4 @@
-//! A year of Mondays on a clock that is set: every tick is run once, or skipped for a reason that is true.
+//! A year of weekly ticks with a simulated clock: every tick is run once, or skipped with the correct reason.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ enum Week {
     OnTime,
     DaysLate,
     BackAndForth,
-    /// The clock is three weeks ahead, and put right before the tick.
+    /// The clock is three weeks ahead and is corrected before the tick.
     Ahead,
     Suspended,
     Terminated,
@@ -28,7 +28,7 @@ enum Week {
     KilledInTheRun,
     /// Three Mondays.
     Missed,
-    /// Two Mondays: killed in the run of one, and back after the next one.
+    /// Two Mondays: killed during the run of the first, restarted after the second.
     DeadTooLong,
 }
 
@@ -46,19 +46,19 @@ const WEEKS: [Week; 10] = [
 ];
 
 const RUN: &str = "succeeded";
-const SKIPPED: &str = "skipped: nobody ran it in time, and only the latest tick is caught up";
-const GIVEN_UP: &str = "failed: unfinished when its resume window of 3days was over";
+const SKIPPED: &str = "skipped: missed, and only the latest missed tick is caught up";
+const ABANDONED: &str = "failed: unfinished at the end of its resume window of 3days";
 
-/// The ticks so far and what must be said of them.
+/// The ticks so far, and the expected status of each.
 struct Calendar {
     next: DateTime<Utc>,
     rows: BTreeMap<String, &'static str>,
-    /// Rows whose tick was not due.
+    /// The expected number of rows whose tick was removed.
     untied: i64,
 }
 
 impl Calendar {
-    /// The next tick, and what its row must say.
+    /// Returns the next tick and records its expected status.
     fn tick(&mut self, row: &'static str) -> DateTime<Utc> {
         let tick = self.next;
         self.rows.insert(tick.format("%Y-%m-%d %H:%M:%S").to_string(), row);
@@ -67,7 +67,7 @@ impl Calendar {
     }
 }
 
-/// Lives through the Mondays.
+/// Simulates the Mondays.
 pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     let mondays = plan.pick(12, 53);
     let (mut stations, _) = stations::load(None).unwrap();
@@ -77,7 +77,7 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     let stage = Stage::new(World::generate(&Recipe { seed: 3, week: 0, places: 40 }, &stations), &row).await;
     let mut chance = Chance::new(plan.seed + 8);
     let mut calendar = Calendar { next: "2027-01-03T18:00:00Z".parse().unwrap(), rows: BTreeMap::new(), untied: 0 };
-    // A new installation crawls at once.
+    // A new installation crawls immediately.
     let first = calendar.tick(RUN);
     let mut daemon = Daemon::start(&stage, first + TimeDelta::hours(5));
     daemon.runs().await;
@@ -105,7 +105,7 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     check_runs(&stage, findings).await;
     let count = |words: &str| stored.iter().filter(|row| row.contains(words)).count();
     findings.note(format!(
-        "{} Mondays: {} run, {} skipped, {} given up; {untied} rows of a clock that was ahead",
+        "{} Mondays: {} run, {} skipped, {} abandoned; {untied} rows recorded while the clock was ahead",
         stored.len(),
         count("|succeeded"),
         count("|skipped"),
@@ -151,7 +151,7 @@ async fn live<'a>(week: Week, mut daemon: Daemon<'a>, calendar: &mut Calendar, c
             daemon.step(calendar.tick(RUN) + hours);
         }
         Week::DeadTooLong => {
-            let tick = calendar.tick(GIVEN_UP);
+            let tick = calendar.tick(ABANDONED);
             daemon = daemon.die_during_run(tick + moment, calendar.tick(RUN) + hours).await;
         }
     }

@@ -1,4 +1,4 @@
-//! `runs <id>`, `runs --failed` and `changes`: the history for people and for programs.
+//! `runs <id>`, `runs --failed` and `changes`: the output for people and for programs.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ async fn shown(stage: &Stage, arguments: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn changes_are_shown_newest_first_and_as_far_as_they_are_asked_for() {
+async fn changes_are_shown_newest_first_and_filtered_by_the_options() {
     let stage = stage().await;
 
     assert_eq!(shown(&stage, &[]).await, ["1", "2", "31"], "of seven days");
@@ -48,7 +48,7 @@ async fn changes_are_shown_newest_first_and_as_far_as_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn changes_say_what_is_different() {
+async fn a_change_shows_the_fields_that_differ() {
     let stage = stage().await;
 
     let text = stage.program(&["changes"]).finish().await.expect_code(0).stdout;
@@ -65,7 +65,33 @@ async fn changes_say_what_is_different() {
 }
 
 #[tokio::test]
-async fn what_the_reading_commands_cannot_do_is_said_in_a_sentence() {
+async fn a_move_is_shown_in_metres_and_stored_in_degrees() {
+    let stage = stage().await;
+    stage
+        .execute(
+            r#"insert into place_change (place_id, crawl_run_id, kind, before, after, latitude, longitude, not_after, recorded_at)
+             values
+             ('3', 1, 'changed', '{"latitude": 37.555500000000002}', '{"latitude": 37.555878}', 37.555878, 126.937, now(), now()),
+             ('4', 1, 'changed', '{"longitude": 126.937, "phone": "1"}', '{"longitude": 126.937002, "phone": "2"}', 37.5556, 126.937002,
+                 now(), now()),
+             ('5', 1, 'changed', '{"latitude": 37.5, "longitude": 127.0}', '{"latitude": 37.6, "longitude": 127.1}', 37.6, 127.1,
+                 now(), now())"#,
+        )
+        .await;
+
+    let text = stage.program(&["changes"]).finish().await.expect_code(0).stdout;
+    let json = stage.program(&["changes", "--format", "json"]).finish().await.expect_code(0).stdout;
+
+    assert!(text.contains("가게 3 (3): moved 42 m ["), "{text}");
+    assert!(text.contains("가게 4 (4): moved less than 1 m, phone: 1 → 2 ["), "{text}");
+    assert!(text.contains("가게 5 (5): moved 14.2 km ["), "{text}");
+    let rows: Value = serde_json::from_str(&json).unwrap();
+    let moved = rows.as_array().unwrap().iter().find(|row| row["place_id"] == "3").unwrap();
+    assert_eq!((&moved["before"]["latitude"], &moved["latitude"]), (&37.5555.into(), &37.555_878.into()));
+}
+
+#[tokio::test]
+async fn invalid_arguments_of_the_reading_commands_are_refused_with_the_reason() {
     let stage = stage().await;
 
     for (arguments, code, words) in [
@@ -76,10 +102,10 @@ async fn what_the_reading_commands_cannot_do_is_said_in_a_sentence() {
         (&["export", "--format", "text"], 2, "geojson"),
         (&["crawl", "--format", "csv"], 2, "possible values: text, json"),
         (&["runs", "7"], 1, "there is no run 7; `sanggwond runs` shows those that are kept"),
-        (&["runs", "1", "--format", "csv"], 2, "one run in full is no table"),
+        (&["runs", "1", "--format", "csv"], 2, "one run in full is not a table"),
         (&["runs", "1", "--failed"], 2, "cannot be used with"),
         (&["purge"], 2, "--not-seen-for"),
-        (&["purge", "--all", "--not-seen-for", "90d"], 2, "cannot be used with"),
+        (&["purge", "--all", "--yes", "--dry-run"], 2, "cannot be used with"),
         (&["purge", "--not-seen-for", "soon"], 2, "soon"),
     ] {
         let finished = stage.program(arguments).finish().await.expect_code(code);
@@ -93,7 +119,8 @@ async fn one_run_is_shown_in_full_with_its_failed_cells() {
     let stage = stage().await;
     stage
         .execute(
-            "update crawl_cell set status = 'failed', chances = 2, error = 'no answer' where cell_no = 2;
+            "update crawl_cell set status = 'failed', failures = 2, error = 'no answer' where cell_no = 2;
+             update crawl_cell set failures = 1, attempts = 6, error = '503' where cell_no in (1, 3);
              update crawl_run set status = 'partial', cells_done = 5, cells_failed = 1, reason = '1 cell failed twice'",
         )
         .await;
@@ -104,8 +131,12 @@ async fn one_run_is_shown_in_full_with_its_failed_cells() {
     for words in [
         "1 of 6 cells failed: 1 cell failed twice",
         "places_reopened",
-        "settings.radius_m             1000",
-        "1000 m: failed after 1 requests: no answer",
+        "\nradius_m                      1000",
+        "\n1 cell failed:\ncell 2  ",
+        "1000 m: failed after 1 request: no answer",
+        "\n2 cells failed once and recovered:\ncell 1  ",
+        "1000 m: recovered after 6 requests: 503",
+        " Seoul\n",
     ] {
         assert!(text.contains(words), "{words:?} is not in {text}");
     }
@@ -116,19 +147,22 @@ async fn one_run_is_shown_in_full_with_its_failed_cells() {
         assert!(text.lines().any(|line| line.split(' ').next() == Some(column)), "{column} is not in {text}");
     }
     let run: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((&run["crawl_run_id"], &run["settings"]["radius_m"]), (&1.into(), &1000.into()));
+    assert_eq!((&run["crawl_run_id"], &run["radius_m"]), (&1.into(), &1000.into()));
+    let cells = |key: &str| run[key].as_array().unwrap().iter().map(|cell| cell["cell_no"].clone()).collect::<Vec<_>>();
+    assert_eq!((cells("failed_cells"), cells("pending_cells")), (vec![2.into()], vec![]));
+    assert_eq!(cells("recovered_cells"), [1, 3]);
     assert_eq!(run["failed_cells"][0]["error"], "no answer");
 }
 
 #[tokio::test]
-async fn runs_that_did_not_go_well_are_shown_alone_and_as_csv() {
+async fn unsuccessful_runs_can_be_listed_alone_and_as_csv() {
     let stage = stage().await;
     stage.crawl().await;
     let runs = async |arguments: &[&str]| {
         let arguments = [&["runs", "--format", "csv"], arguments].concat();
         let csv = stage.program(&arguments).finish().await.expect_code(0).stdout;
         let mut reader = csv::Reader::from_reader(csv.as_bytes());
-        assert_eq!(reader.headers().unwrap().iter().next_back(), Some("verdict"));
+        assert_eq!(reader.headers().unwrap().iter().next_back(), Some("cost_won"));
         reader.records().map(|row| row.unwrap()[0].to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(runs(&["--failed"]).await, Vec::<String>::new());

@@ -1,18 +1,20 @@
-//! Subcommands, exit codes, and the sentences that bad input gets.
+//! Subcommands, exit codes, and the messages for invalid input.
 
+use insta::assert_snapshot;
 use sanggwond::standin::Fault;
 
+use crate::support::program::Program;
 use crate::support::{KEY, Stage};
 
 #[tokio::test]
-async fn bad_input_gets_a_sentence_with_its_origin_and_exit_code_2() {
+async fn bad_input_is_refused_with_its_origin_and_exit_code_2() {
     let stage = Stage::small().await;
     let cases: [(&str, &str, &[&str]); 9] = [
-        ("SANGGWOND_CRAWL__RADIUS_M", "20001", &["crawl.radius_m", "20001 is no radius", "SANGGWOND_"]),
-        ("SANGGWOND_CRAWL__PAGE_DELAY", "soon", &["crawl.page_delay", "write 500ms"]),
+        ("SANGGWOND_CRAWL__RADIUS_M", "20001", &["crawl.radius_m", "invalid radius 20001", "SANGGWOND_"]),
+        ("SANGGWOND_CRAWL__PAGE_DELAY", "soon", &["crawl.page_delay", "expected 500ms"]),
         ("SANGGWOND_CRAWL__RADIUS", "1", &["radius", "unknown field"]),
         ("SANGGWOND_SCHEDULE__CRON", "3 o'clock", &["schedule.cron"]),
-        ("SANGGWOND_SCHEDULE__CRON", "0 0 3 31 2 *", &["never comes", "0 0 3 * * Mon"]),
+        ("SANGGWOND_SCHEDULE__CRON", "0 0 3 31 2 *", &["is never due again", "0 0 3 * * Mon"]),
         ("SANGGWOND_SCHEDULE__TIMEZONE", "Korea/Seoul", &["schedule.timezone", "Korea/Seoul"]),
         ("SANGGWOND_LOG__FILTER", "loud=very", &["log.filter"]),
         ("DATABASE_URL", "mysql://root:hunter2@db/x", &["postgres://user:password@host/database"]),
@@ -28,6 +30,42 @@ async fn bad_input_gets_a_sentence_with_its_origin_and_exit_code_2() {
         assert!(!finished.stderr.contains("hunter2") && !finished.stderr.contains("panicked"), "{}", finished.stderr);
     }
     assert_eq!(stage.standin.requests(), 0);
+}
+
+#[tokio::test]
+async fn the_help_lists_the_commands_the_common_options_and_the_exit_codes() {
+    let help = Program::new(&["--help"]).finish().await.expect_code(0).stdout;
+
+    assert_snapshot!(help, @"
+    Keeps a PostgreSQL database of the places around every urban rail station in Korea up to date
+
+    Usage: sanggwond [OPTIONS] [COMMAND]
+
+    Commands:
+      daemon   Wait for the schedule and start the runs that are due (the default without a subcommand)
+      crawl    Start a run now, or resume the unfinished one
+      runs     Show the run history, newest first, or one run in full
+      changes  Show the places that opened, changed, closed and reopened, newest first
+      export   Write the places as CSV or GeoJSON
+      purge    Delete places permanently
+      next     Show when the next runs are due
+      report   Write an HTML page about the last runs, the changes and the stations
+      check    Check configuration, stations, database and API key (sends one request)
+      migrate  Apply the missing migrations to the database
+      health   Exit with 0 if the daemon on this host is alive, otherwise with 1
+      help     Print this message or the help of the given subcommand(s)
+
+    Options:
+          --config <FILE>  The configuration file; default: /etc/sanggwond/config.toml, if it exists
+          --demo           Crawl made-up data instead of Kakao's, into a separate database (its name
+                           ends in _demo)
+      -h, --help           Print help
+      -V, --version        Print version
+
+    Exit codes: 0 success (a daemon: stopped by a signal); 1 failed, a check failed, or another process
+    holds the run lock; 2 wrong usage or configuration; 3 the run is partial; 4 interrupted by a signal,
+    or the run is interrupted. `health` exits with 0 or 1 only.
+    ");
 }
 
 #[tokio::test]
@@ -53,7 +91,7 @@ async fn an_error_in_a_file_names_the_file() {
 }
 
 #[tokio::test]
-async fn without_a_key_it_says_how_to_get_one() {
+async fn the_error_for_a_missing_key_explains_how_to_get_one() {
     let stage = Stage::small().await;
 
     for arguments in [&["crawl"][..], &["daemon"]] {
@@ -64,7 +102,7 @@ async fn without_a_key_it_says_how_to_get_one() {
 }
 
 #[tokio::test]
-async fn a_lost_database_url_is_an_error_where_no_private_server_is_wanted() {
+async fn a_missing_database_url_is_an_error_if_the_private_server_is_disabled() {
     let stage = Stage::small().await;
 
     let program = stage.program(&["crawl"]).unset("DATABASE_URL").set("SANGGWOND_DATABASE__PRIVATE", "false");
@@ -74,7 +112,7 @@ async fn a_lost_database_url_is_an_error_where_no_private_server_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_there_is_said_with_those_that_are() {
+async fn the_error_for_an_unknown_name_lists_the_known_ones() {
     let stage = Stage::small().await;
 
     let station = stage.program(&["crawl", "--station", "울"]).finish().await.expect_code(2);
@@ -95,17 +133,17 @@ async fn a_second_crawl_at_the_same_time_is_refused() {
 
     let second = stage.program(&["crawl"]).finish().await.expect_code(1);
 
-    assert!(second.stderr.contains("another process is at work on this database"), "{}", second.stderr);
+    assert!(second.stderr.contains("another process holds the run lock of this database"), "{}", second.stderr);
     stage.standin.release();
     first.finish().await.expect_code(0);
     assert_eq!(stage.value::<i64>("select count(*) from crawl_run").await, 1);
 }
 
 #[tokio::test]
-async fn runs_shows_the_history_for_people_and_for_programs() {
+async fn runs_shows_the_history_as_a_table_and_as_json() {
     let stage = Stage::small().await;
     let before = stage.program(&["runs"]).finish().await.expect_code(1);
-    assert!(before.stderr.contains("`sanggwond migrate` makes them"), "{}", before.stderr);
+    assert!(before.stderr.contains("run `sanggwond migrate`"), "{}", before.stderr);
     stage.crawl().await;
 
     let text = stage.program(&["runs"]).finish().await.expect_code(0).stdout;
@@ -118,20 +156,69 @@ async fn runs_shows_the_history_for_people_and_for_programs() {
 }
 
 #[tokio::test]
-async fn next_shows_the_coming_ticks_in_both_zones() {
+async fn next_shows_the_coming_ticks_in_both_zones_without_a_database() {
     let stage = Stage::small().await;
 
-    let text = stage.program(&["next"]).finish().await.expect_code(0).stdout;
+    let next = stage.program_at("2026-11-25 00:00:00", &["next", "--count", "3"]).unset("DATABASE_URL");
 
-    assert!(
-        text.lines().all(|line| line.starts_with("Mon ") && line.ends_with("03:00:00 Seoul (Sun 18:00:00 UTC)")),
-        "{text}"
-    );
-    assert!(text.lines().count() >= 3, "{text}");
+    assert_snapshot!(next.finish().await.expect_code(0).stdout, @"
+    Mon 2026-11-30 03:00:00 Seoul (Sun 18:00:00 UTC)
+    Mon 2026-12-07 03:00:00 Seoul (Sun 18:00:00 UTC)
+    Mon 2026-12-14 03:00:00 Seoul (Sun 18:00:00 UTC)
+    ");
+}
+
+/// What `next` and `check` print about a run that is due immediately, up to its date.
+const AT_ONCE: &str = "a daemon catches up the run of Mon ";
+
+#[tokio::test]
+async fn next_and_check_predict_that_a_daemon_would_start_a_catch_up_immediately() {
+    let stage = Stage::small().await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+    let next = || stage.program(&["next", "--count", "1"]);
+
+    let missing = next().finish().await.expect_code(0).stdout;
+    let json = stage.program(&["next", "--format", "json"]).finish().await.expect_code(0);
+    let check = stage.program(&["check"]).finish().await.expect_code(0).stdout;
+    let off = next().set("SANGGWOND_SCHEDULE__ENABLED", "false").finish().await.expect_code(0).stdout;
+    stage.crawl().await;
+    let served = next().finish().await.expect_code(0).stdout;
+    let checked = stage.program(&["check"]).finish().await.expect_code(0).stdout;
+    stage.execute("update crawl_run set status = 'interrupted', finished_at = null").await;
+    let unfinished = next().finish().await.expect_code(0).stdout;
+
+    assert_eq!(missing.lines().count(), 2, "{missing}");
+    assert!(missing.starts_with(&format!("now: {AT_ONCE}")), "{missing}");
+    assert!(missing.contains(" 03:00:00 Seoul (Sun 18:00:00 UTC) at once\nMon "), "{missing}");
+    assert_eq!(serde_json::from_str::<Vec<String>>(&json.stdout).unwrap().len(), 5, "{}", json.stdout);
+    assert!(json.stderr.contains(AT_ONCE), "{}", json.stderr);
+    assert!(check.contains(&format!("ok      due: {AT_ONCE}")) && check.contains("; next run Mon "), "{check}");
+    assert!(checked.contains("ok      due: next run Mon "), "{checked}");
+    for text in [off, served] {
+        assert!(text.starts_with("Mon ") && text.lines().count() == 1, "{text}");
+    }
+    assert!(unfinished.starts_with("now: a daemon resumes run 1 at once\nMon "), "{unfinished}");
 }
 
 #[tokio::test]
-async fn check_tells_what_is_ready_and_what_is_not() {
+async fn next_shows_the_ticks_if_the_database_is_unreachable_or_has_no_tables() {
+    let stage = Stage::small().await;
+
+    let away = stage.program(&["next"]).set("DATABASE_URL", "postgres://app@127.0.0.1:1/places");
+    for (next, why) in [(away, "could not reach the database"), (stage.program(&["next"]), "the tables are missing")] {
+        let finished = next.finish().await.expect_code(0);
+
+        assert_eq!(finished.stdout.lines().count(), 5, "{}", finished.stdout);
+        assert!(
+            finished.stderr.contains("could not read the run history") && finished.stderr.contains(why),
+            "{}",
+            finished.stderr
+        );
+    }
+}
+
+#[tokio::test]
+async fn check_shows_what_is_ready_and_what_is_not() {
     let stage = Stage::small().await;
 
     let bare = stage.program(&["check"]).finish().await.expect_code(1).stdout;
@@ -140,7 +227,9 @@ async fn check_tells_what_is_ready_and_what_is_not() {
     stage.standin.set(sanggwond::standin::Switches { api_key: Some("another".to_owned()), ..Default::default() });
     let refused = stage.program(&["check"]).finish().await.expect_code(1).stdout;
 
-    let migrations = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap().count();
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap();
+    let migrations =
+        files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|kind| kind == "sql")).count();
     let missing = format!("FAILED  tables: {migrations} migrations are missing; `sanggwond migrate` applies them");
     assert!(bare.contains(&missing), "{bare}");
     assert!(
@@ -152,7 +241,7 @@ async fn check_tells_what_is_ready_and_what_is_not() {
 }
 
 #[tokio::test]
-async fn check_compares_the_ways_of_searching_and_notices_an_api_that_ignores_a_rectangle() {
+async fn check_compares_circle_and_rectangle_searches_and_detects_ignored_rectangles() {
     let stage = Stage::small().await;
     stage.program(&["migrate"]).finish().await.expect_code(0);
     let check = |station| stage.program(&["check", "--coverage", "--station", station]);
@@ -160,22 +249,23 @@ async fn check_compares_the_ways_of_searching_and_notices_an_api_that_ignores_a_
     let good = check("서울역").finish().await.expect_code(0);
 
     let agreed =
-        "ok      coverage: near 서울역, 6 requests: 카페 5 in the circle, 5 in the rectangle and in its quarters";
+        "ok      coverage: near 서울역, 6 requests: 카페 5 in the circle, 5 in the rectangle and in its sub-rectangles";
     assert!(good.stdout.contains(agreed), "{}", good.stdout);
     let unknown = check("서울대").finish().await.expect_code(1);
     assert!(unknown.stdout.contains("FAILED  coverage: no station is called \"서울대\""), "{}", unknown.stdout);
-    // The key is checked with one request; every rectangle after it shows a place of another town.
-    let document = r#"{"id":"1","place_name":"가게","x":"126.9370","y":"37.5552"}"#;
-    let meta = r#""meta":{"is_end":true,"pageable_count":1,"total_count":1,"same_name":null}"#;
-    stage.standin.script(vec![Fault::Body(format!(r#"{{"documents":[{document}],{meta}}}"#)); 7]);
+    // The key is checked with one request. Every rectangle after it shows a place of another town too.
+    let documents = r#"[{"id":"1","place_name":"가게","x":"126.9370","y":"37.5552"},
+        {"id":"2","place_name":"가게","x":"126.9707","y":"37.5547"}]"#;
+    let meta = r#""meta":{"is_end":true,"pageable_count":2,"total_count":2,"same_name":null}"#;
+    stage.standin.script(vec![Fault::Body(format!(r#"{{"documents":{documents},{meta}}}"#)); 7]);
     let bad = check("서울역").finish().await.expect_code(1);
     let told =
-        "FAILED  coverage: the circle counts 1 of 카페, but does not show as many different places that lie in it";
+        "FAILED  coverage: the circle counts 2 of 카페, but does not show as many different places that lie in it";
     assert!(bad.stdout.contains(told), "{}", bad.stdout);
 }
 
 #[tokio::test]
-async fn health_is_good_while_a_daemon_lives_on_this_host() {
+async fn health_succeeds_while_a_daemon_runs_on_this_host() {
     let stage = Stage::small().await;
     stage.program(&["migrate"]).finish().await.expect_code(0);
     stage.program(&["health"]).finish().await.expect_code(1);
@@ -184,11 +274,10 @@ async fn health_is_good_while_a_daemon_lives_on_this_host() {
 
     stage.program(&["health"]).finish().await.expect_code(0);
 
-    stage.execute("update daemon set beat_at = beat_at - interval '100 seconds'").await;
+    stage.execute("update daemon set heartbeat_at = heartbeat_at - interval '100 seconds'").await;
     let silent = stage.program(&["health"]).finish().await.expect_code(1);
-    assert!(silent.stdout.contains("silent"), "{}", silent.stdout);
-    daemon.signal(nix::sys::signal::Signal::SIGTERM);
-    daemon.finish().await.expect_code(0);
+    assert!(silent.stdout.contains("no heartbeat of the daemon"), "{}", silent.stdout);
+    daemon.terminate().await.expect_code(0);
 }
 
 #[tokio::test]
@@ -203,7 +292,7 @@ async fn an_unreachable_database_is_named_without_its_password() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_left_alone() {
+async fn a_database_of_a_newer_version_is_not_changed() {
     let stage = Stage::small().await;
     stage.crawl().await;
     stage
@@ -219,7 +308,7 @@ async fn a_database_of_a_newer_version_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_build_that_was_never_released_is_left_alone() {
+async fn a_database_of_an_unreleased_build_is_not_changed() {
     let stage = Stage::small().await;
     stage.crawl().await;
     stage.execute("update _sqlx_migrations set checksum = 'other' where version = 3").await;
@@ -227,7 +316,7 @@ async fn a_database_of_a_build_that_was_never_released_is_left_alone() {
     let finished = stage.program(&["crawl"]).finish().await.expect_code(1);
 
     assert!(
-        finished.stderr.contains("migration 3 of the database is not the one of this version"),
+        finished.stderr.contains("migration 3 of the database differs from that of this version"),
         "{}",
         finished.stderr
     );

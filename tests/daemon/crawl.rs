@@ -5,9 +5,9 @@ use sanggwond::stations;
 
 use crate::held::{ALL_KEYWORDS, Held, same};
 use crate::support::Stage;
-use crate::support::ground::{self, place};
+use crate::support::town::{self, place};
 
-/// The versions of all rows that a rerun must not touch.
+/// The versions of all rows that a second run must not write.
 async fn row_versions(stage: &Stage) -> Vec<String> {
     stage
         .texts(
@@ -20,7 +20,7 @@ async fn row_versions(stage: &Stage) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_stations_and_keywords_leave_exactly_what_the_world_holds() {
+async fn a_crawl_of_all_stations_and_keywords_stores_exactly_the_places_of_the_world() {
     let (stations, _) = stations::load(None).unwrap();
     let world = || World::generate(&Recipe { seed: 7, week: 0, places: DEMO_PLACES }, &stations);
     let stage = Stage::new(world(), "").await;
@@ -52,24 +52,29 @@ async fn all_stations_and_keywords_leave_exactly_what_the_world_holds() {
 }
 
 #[tokio::test]
-async fn a_page_delay_parts_the_pages_of_a_cell_and_holds_no_permit() {
+async fn the_page_delay_separates_the_pages_of_a_cell_without_a_permit() {
     let stage = Stage::small().await;
 
-    let delayed = || stage.program(&["crawl", "--format", "json"]).set("SANGGWOND_CRAWL__PAGE_DELAY", "300ms");
-    let finished = delayed().set("SANGGWOND_KAKAO__MAX_IN_FLIGHT", "1").finish().await.expect_code(0);
+    let delayed = |delay| {
+        let crawl = stage.program(&["crawl", "--format", "json"]).set("SANGGWOND_CRAWL__PAGE_DELAY", delay);
+        crawl.set("SANGGWOND_KAKAO__MAX_IN_FLIGHT", "1")
+    };
+    let finished = delayed("300ms").finish().await.expect_code(0);
 
     let summary: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
     assert!(summary["elapsed_s"].as_f64().unwrap() >= 0.3, "{summary}");
     assert_eq!(stage.standin.peak_in_flight(), 1);
-    // Only the second pages of two cells are left after the delay: all first pages went before, on one permit.
+    // Two cells wait an hour for their second pages. Meanwhile all first pages are fetched with the one permit.
     stage.standin.record(true);
-    delayed().set("SANGGWOND_KAKAO__MAX_IN_FLIGHT", "1").finish().await.expect_code(0);
+    let running = delayed("1h").start();
+    stage.standin.reached(8 + 6).await;
+    running.terminate().await.expect_code(4);
     let pages: Vec<String> = stage.standin.recorded().iter().map(|request| request.params["page"].clone()).collect();
-    assert_eq!(pages, ["1", "1", "1", "1", "1", "1", "2", "2"]);
+    assert_eq!(pages, ["1"; 6]);
 }
 
 #[tokio::test]
-async fn requests_are_what_the_api_expects() {
+async fn requests_have_the_parameters_that_the_api_expects() {
     let stage = Stage::small().await;
     stage.standin.record(true);
 
@@ -94,7 +99,7 @@ async fn requests_are_what_the_api_expects() {
 async fn a_keyword_may_carry_a_category_group() {
     let mut other = place(99, 37.5547, 126.9707, &["카페"]);
     other.place.category_group_code = None;
-    let stage = Stage::new(World::new(vec![place(1, 37.5547, 126.9707, &["카페"]), other]), ground::STATIONS).await;
+    let stage = Stage::new(World::new(vec![place(1, 37.5547, 126.9707, &["카페"]), other]), town::STATIONS).await;
     let keywords = "[crawl]\nkeywords = [{ query = '카페', category_group_code = 'CE7' }]";
     std::fs::write(stage.folder.path().join("config.toml"), keywords).unwrap();
 
@@ -104,7 +109,7 @@ async fn a_keyword_may_carry_a_category_group() {
 }
 
 #[tokio::test]
-async fn a_part_can_be_crawled_by_name() {
+async fn stations_and_keywords_can_be_selected_by_name() {
     let stage = Stage::small().await;
 
     let part = ["crawl", "--station", "신촌", "--keyword", "공원"];
@@ -116,11 +121,11 @@ async fn a_part_can_be_crawled_by_name() {
 }
 
 #[tokio::test]
-async fn readers_of_the_old_table_find_their_columns() {
+async fn local_info_has_the_columns_of_the_replaced_table() {
     let mut bare = place(1, 37.5547, 126.9707, &["카페"]);
     bare.place.phone = None;
     bare.place.road_address = None;
-    let stage = Stage::new(World::new(vec![bare]), ground::STATIONS).await;
+    let stage = Stage::new(World::new(vec![bare]), town::STATIONS).await;
 
     stage.crawl().await;
 

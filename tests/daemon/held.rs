@@ -1,4 +1,4 @@
-//! What a world holds around stations, and what the tables hold, in comparable lines.
+//! The content of a world around stations, and of the tables, as comparable lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::support::Stage;
 /// `crawl.keywords` by default.
 pub(crate) const ALL_KEYWORDS: &str = "스터디룸,식당,카페,호프,헬스클럽,도서관,공원,미술관,애견카페,셀프사진";
 
-/// Places with their content, by which keyword they are found, and near which station.
+/// Places with their content, the keywords that find them, and the stations that they are near.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     pub(crate) places: BTreeSet<String>,
@@ -23,7 +23,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// What the first `shown` matches of every keyword within 1,000 m of every station are, in the order of the API.
+    /// The first `shown` matches of every keyword within 1000 m of every station, in the order of the API.
     pub(crate) fn shown_by(world: &World, stations: &[Station], shown: usize) -> Self {
         let mut held = Self::default();
         let mut found: BTreeMap<(&str, &str), &Place> = BTreeMap::new();
@@ -50,7 +50,7 @@ impl Held {
         held
     }
 
-    /// What the tables hold, without what was given up.
+    /// The content of the tables, without dropped matches and listings.
     pub(crate) async fn stored(stage: &Stage) -> Self {
         let set = |rows: Vec<String>| rows.into_iter().collect();
         let places = sqlx::query("select * from place").fetch_all(stage.pool()).await.unwrap();
@@ -66,7 +66,7 @@ impl Held {
     }
 }
 
-/// A place of a world in a line.
+/// A place of a world as a line.
 pub(crate) fn line(place: &Place) -> String {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     let texts = [&place.category_name, &place.category_group_code, &place.phone, &place.address, &place.road_address];
@@ -75,7 +75,7 @@ pub(crate) fn line(place: &Place) -> String {
     format!("{}|{}|{texts}|{latitude:?}|{longitude:?}|{}", place.id, place.name, text(&place.url))
 }
 
-/// A row of `place` in the same line.
+/// A row of `place` in the same format.
 fn row_line(row: &PgRow) -> String {
     let text = |column: &str| row.get::<Option<String>, _>(column).unwrap_or_else(|| "-".to_owned());
     let texts = ["place_id", "name", "category_name", "category_group_code", "phone", "address", "road_address"];
@@ -83,7 +83,7 @@ fn row_line(row: &PgRow) -> String {
     format!("{}|{:?}|{:?}|{}", texts.map(text).join("|"), degrees("latitude"), degrees("longitude"), text("url"))
 }
 
-/// Compares two sets and names a few differences.
+/// Expects two sets to be equal; the message shows up to three differences of each kind.
 #[track_caller]
 pub(crate) fn same(what: &str, stored: &BTreeSet<String>, expected: &BTreeSet<String>) {
     let missing: Vec<_> = expected.difference(stored).take(3).collect();

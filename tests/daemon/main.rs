@@ -1,4 +1,4 @@
-//! What the program does, shown on the real binary against a real PostgreSQL and a stand-in of the API.
+//! Tests of the real binary against a real PostgreSQL and the stand-in for the API.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -6,30 +6,53 @@
 #[expect(dead_code, reason = "some of it serves the chaos tests only")]
 mod support;
 
+mod answers;
 mod changes;
+mod circles;
 mod closings;
 mod command_line;
 mod complete;
+mod connections;
+mod consent;
+mod costs;
 mod crawl;
 mod daemon;
 mod documents;
+mod doubts;
 mod export;
 mod faults;
 mod floors;
 mod guard;
+mod handbook;
 mod held;
 mod history;
+mod hostile;
+mod input;
 mod ledger;
+mod links;
+mod logs;
+mod mutated;
 mod observe;
 mod outages;
+mod output;
+mod output_files;
+mod owners;
+mod pooler;
 mod private;
 mod purge;
+mod purpose;
 mod reading;
 mod report;
 mod resuming;
 mod roles;
 mod secrets;
+mod settings;
+mod signals;
 mod stations;
 mod systemd;
+mod terminal;
+mod threads;
 mod tls;
+mod unread;
+mod waits;
 mod weeks;

@@ -1,17 +1,16 @@
-//! What is seen of a daemon from outside: metrics, liveness, readiness.
+//! The monitoring endpoints of a daemon: metrics, liveness, readiness.
 
-use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::program::{Program, Running};
 use crate::support::{KEY, Stage};
 
-/// Where it listens, out of its own words.
+/// The address of the endpoints, from the daemon's log.
 pub(crate) async fn address(daemon: &mut Running) -> String {
-    daemon.says("observed at http://").await;
+    daemon.says("monitoring endpoints at http://").await;
     let said = daemon.stderr();
-    let rest = said.split("observed at http://").nth(1).unwrap();
+    let rest = said.split("monitoring endpoints at http://").nth(1).unwrap();
     rest.split([':', '"']).take(2).collect::<Vec<_>>().join(":")
 }
 
@@ -28,15 +27,15 @@ fn observed(stage: &Stage, arguments: &[&str]) -> Program {
     stage.program(arguments).set("SANGGWOND_OBSERVE__LISTEN", "127.0.0.1:0")
 }
 
-/// The value of a series.
-fn value(metrics: &str, series: &str) -> f64 {
+/// The value of a metric.
+pub(crate) fn value(metrics: &str, series: &str) -> f64 {
     let line = metrics.lines().find(|line| line.rsplit_once(' ').is_some_and(|(name, _)| name == series));
     let line = line.unwrap_or_else(|| panic!("there is no {series} in\n{metrics}"));
     line.rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 
 #[tokio::test]
-async fn every_series_is_there_before_the_first_request_and_counts_after_it() {
+async fn every_series_exists_before_the_first_request_and_counts_after_it() {
     let stage = Stage::small().await;
     stage.standin.hold();
     let mut daemon = observed(&stage, &[]).start();
@@ -70,10 +69,9 @@ async fn every_series_is_there_before_the_first_request_and_counts_after_it() {
     assert!(!after.contains(KEY), "the key is in\n{after}");
     assert!(get(&address, "/readyz").await.starts_with("HTTP/1.1 200"), "the database answers");
     assert!(get(&address, "/").await.starts_with("HTTP/1.1 404"));
-    daemon.signal(Signal::SIGTERM);
-    daemon.finish().await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
 
-    // The next one knows of the success before it has done anything.
+    // The next daemon reports the last success before it has run anything.
     let mut daemon = observed(&stage, &[]).start();
     let address = self::address(&mut daemon).await;
     daemon.says("next runs by").await;
@@ -101,21 +99,103 @@ async fn a_daemon_without_its_database_is_alive_and_not_ready() {
     let healthy = listen(stage.program(&["health"])).finish().await.expect_code(0);
     assert_eq!(healthy.stdout, "the daemon is alive: ok\n");
 
-    daemon.signal(Signal::SIGTERM);
-    daemon.finish().await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
     let gone = listen(stage.program(&["health"])).finish().await.expect_code(1);
-    assert!(gone.stderr.contains("nobody answers at http://127.0.0.1:"), "{}", gone.stderr);
+    assert!(gone.stderr.contains("no response from http://127.0.0.1:"), "{}", gone.stderr);
+}
+
+/// Connections that send these bytes and then stay open.
+async fn loiterers(address: &str, count: usize, words: &[u8]) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(words).await.unwrap();
+        streams.push(stream);
+    }
+    streams
+}
+
+/// The processor time that a process has used, in ticks of 10 ms.
+fn ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_a_sentence() {
+async fn idle_clients_do_not_block_the_health_endpoint() {
+    let stage = Stage::small().await;
+    let mut daemon = observed(&stage, &[]).start();
+    let address = address(&mut daemon).await;
+
+    for words in [
+        "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: a\r\n",
+        "POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\nx",
+        "",
+    ] {
+        let _streams = loiterers(&address, 40, words.as_bytes()).await;
+
+        assert!(get(&address, "/livez").await.starts_with("HTTP/1.1 200"), "{words:?}");
+        let health = stage.program(&["health"]).set("SANGGWOND_OBSERVE__LISTEN", &address);
+        health.finish().await.expect_code(0);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_gets_one_answer_even_if_the_client_half_closes_it() {
+    let stage = Stage::small().await;
+    let mut daemon = observed(&stage, &[]).start();
+    let address = address(&mut daemon).await;
+    let request = "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    stream.write_all(request.repeat(3).as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    // The system may reset the connection, because not all bytes of the client were read.
+    stream.read_to_end(&mut answer).await.ok();
+
+    let answer = String::from_utf8(answer).unwrap();
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+/// Usual number of open file descriptors of the daemon.
+const USUALLY_OPEN: usize = 24;
+
+#[tokio::test]
+async fn a_daemon_without_free_file_descriptors_uses_little_cpu_and_answers() {
+    let stage = Stage::small().await;
+    let mut daemon = observed(&stage, &[]).start();
+    let address = address(&mut daemon).await;
+    daemon.says("ended as succeeded").await;
+    let pid = daemon.pid();
+    // Only root may read this. Otherwise the usual number is assumed.
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(USUALLY_OPEN, Iterator::count);
+    assert!((USUALLY_OPEN - 4..USUALLY_OPEN + 16).contains(&open), "{open} are open");
+    let limit = format!("--nofile={0}:{0}", open + 4);
+    let limited = std::process::Command::new("prlimit").args(["--pid", &pid.to_string(), &limit]).status().unwrap();
+    assert!(limited.success());
+    let before = ticks(pid);
+
+    let _streams = loiterers(&address, 30, b"").await;
+    daemon.says("could not accept a monitoring connection").await;
+    assert!(get(&address, "/livez").await.starts_with("HTTP/1.1 200"));
+
+    let used = ticks(pid) - before;
+    assert!(used < 50, "{used} ticks of 10 ms");
+}
+
+#[tokio::test]
+async fn a_port_that_is_in_use_is_an_error_with_its_address() {
     let stage = Stage::small().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
 
     let finished = stage.program(&[]).set("SANGGWOND_OBSERVE__LISTEN", &address).finish().await.expect_code(1);
 
-    let sentence = format!("could not listen on {address}, which observe.listen names");
+    let sentence = format!("could not listen on {address} (observe.listen)");
     assert!(finished.stderr.contains(&sentence), "{}", finished.stderr);
     let wrong = stage.program(&[]).set("SANGGWOND_OBSERVE__LISTEN", "9464").finish().await.expect_code(2);
     assert!(wrong.stderr.contains("observe.listen"), "{}", wrong.stderr);

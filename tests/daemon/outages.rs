@@ -1,39 +1,32 @@
-//! The database goes away, is full, or is not there yet.
+//! The database is stopped, is full, or does not exist yet.
 
+use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nix::unistd::geteuid;
 use sanggwond::store::private_server::PrivateServer;
 
-use crate::support::Stage;
 use crate::support::database;
-use crate::support::program::Running;
 use crate::support::server::{folder_for_a_server, server};
-
-async fn stop(running: Running) {
-    running.signal(Signal::SIGTERM);
-    running.finish().await.expect_code(0);
-}
+use crate::support::{Stage, skip};
 
 #[tokio::test]
-async fn a_daemon_waits_for_a_database_that_is_not_there_yet() {
+async fn a_daemon_waits_until_its_database_exists() {
     let (stage, home) = (Stage::small().await, folder_for_a_server());
     let url = format!("postgres://postgres@localhost/postgres?host={}", home.path().join("postgres").display());
     let mut daemon = stage.program(&[]).set("DATABASE_URL", &url).start();
     daemon.says("trying again in 1s").await;
 
-    let at = home.path().to_owned();
-    let server = tokio::task::spawn_blocking(move || PrivateServer::start(&at, &[])).await.unwrap().unwrap();
+    let server = PrivateServer::start(home.path(), &[]).await.unwrap();
     daemon.says("run 1 ended as succeeded").await;
     let said = daemon.stderr();
-    stop(daemon).await;
+    daemon.terminate().await.expect_code(0);
 
     let waited = said.lines().filter(|line| line.contains("trying again")).collect::<Vec<_>>();
     assert!(waited[0].contains("could not reach the database postgres at"), "{waited:?}");
-    tokio::task::spawn_blocking(move || server.leave()).await.unwrap().unwrap();
+    server.leave().await.unwrap();
 }
 
 #[tokio::test]
@@ -42,47 +35,47 @@ async fn a_signal_ends_the_wait_for_the_database() {
     let mut daemon = stage.program(&[]).set("DATABASE_URL", "postgres://app@127.0.0.1:1/places").start();
     daemon.says("trying again in 1s").await;
 
-    stop(daemon).await;
+    daemon.terminate().await.expect_code(0);
 }
 
 #[tokio::test]
-async fn migrations_wait_for_a_run_of_another_process_and_a_signal_ends_that_wait() {
+async fn migrations_wait_for_the_run_of_another_process_until_a_signal() {
     let stage = Stage::small().await;
     let mut holder = stage.pool().acquire().await.unwrap();
-    // The key of the lock: the letters sanggwon.
+    // The key of the run lock: the letters `sanggwon` as a 64-bit integer.
     sqlx::query("select pg_advisory_lock(x'73616e6767776f6e'::bigint)").execute(&mut *holder).await.unwrap();
     let mut daemon = stage.program(&[]).start();
-    daemon.says("waiting for another process to finish its run before the tables are migrated").await;
+    daemon.says("waiting for another process to finish its run before applying migrations").await;
 
-    stop(daemon).await;
+    daemon.terminate().await.expect_code(0);
 
     assert!(stage.value::<bool>("select to_regclass('sanggwond.place') is null").await);
 }
 
 #[tokio::test]
-async fn a_read_only_database_is_waited_for_at_the_start_and_in_the_middle() {
+async fn a_daemon_waits_while_the_database_is_read_only_at_its_start_or_during_a_run() {
     let stage = Stage::small().await;
     stage.read_only(true).await;
     let mut daemon = stage.program(&[]).set("SANGGWOND_SCHEDULE__HEARTBEAT", "100ms").start();
     daemon.says("read-only").await;
     stage.read_only(false).await;
     daemon.says("run 1 ended as succeeded").await;
-    stop(daemon).await;
+    daemon.terminate().await.expect_code(0);
 
     stage.execute("update crawl_run set status = 'interrupted', finished_at = null, cells_done = 0").await;
     stage.execute("update crawl_cell set status = 'pending', attempts = 0").await;
     stage.execute("update crawl_run set requests = 0, cells_truncated = 0").await;
     stage.read_only(true).await;
     let mut daemon = stage.program(&[]).set("SANGGWOND_SCHEDULE__HEARTBEAT", "100ms").start();
-    daemon.says("could not look what is due").await;
+    daemon.says("could not check which runs are due").await;
     stage.read_only(false).await;
     stage.hang_up().await;
     daemon.says("run 1 ended as succeeded").await;
-    stop(daemon).await;
+    daemon.terminate().await.expect_code(0);
 }
 
 #[tokio::test]
-async fn a_run_whose_connections_are_cut_is_interrupted_and_goes_on_at_the_next_heartbeat() {
+async fn a_run_that_loses_its_connections_is_interrupted_and_resumed_at_the_next_heartbeat() {
     let stage = Stage::small().await;
     stage.standin.hold();
     let mut daemon = stage.program(&[]).set("SANGGWOND_SCHEDULE__HEARTBEAT", "100ms").start();
@@ -92,35 +85,38 @@ async fn a_run_whose_connections_are_cut_is_interrupted_and_goes_on_at_the_next_
     daemon.says("run 1 ended as interrupted (the lock was lost").await;
     stage.standin.release();
     daemon.says("run 1 ended as succeeded").await;
-    stop(daemon).await;
+    daemon.terminate().await.expect_code(0);
 
     assert_eq!(stage.value::<i64>("select count(*) from place").await, 26);
     assert_eq!(stage.value::<i64>("select count(*) from crawl_run").await, 1);
 }
 
 #[tokio::test]
-async fn a_daemon_stops_in_time_where_its_database_is_gone() {
+async fn a_daemon_stops_in_time_if_its_database_is_unreachable() {
     let (stage, home) = (Stage::small().await, folder_for_a_server());
-    let at = home.path().to_owned();
-    let server = tokio::task::spawn_blocking(move || PrivateServer::start(&at, &[])).await.unwrap().unwrap();
+    let server = PrivateServer::start(home.path(), &[]).await.unwrap();
     let url = format!("postgres://postgres@localhost/postgres?host={}", home.path().join("postgres").display());
     stage.standin.hold();
     let daemon = stage.program(&[]).set("DATABASE_URL", &url).set("SANGGWOND_SHUTDOWN__GRACE", "100ms").start();
     stage.standin.reached(5).await;
-    tokio::task::spawn_blocking(move || server.leave()).await.unwrap().unwrap();
+    server.leave().await.unwrap();
 
     daemon.signal(Signal::SIGTERM);
-    // Ten tries to close the row would take two minutes.
+    // Ten attempts to close the row would take two minutes.
     let finished = daemon.finish_within(Duration::from_mins(1)).await.expect_code(0);
 
-    assert!(finished.stderr.contains("the next holder of the lock puts its row right"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("the next process that holds the run lock corrects its row"),
+        "{}",
+        finished.stderr
+    );
 }
 
 #[tokio::test]
-async fn a_database_without_a_free_connection_is_waited_for() {
+async fn a_daemon_waits_for_a_free_connection_of_the_database() {
     let stage = Stage::small().await;
     if !server().await.is_private() {
-        eprintln!("skipped: only a server of our own lets a new role in");
+        skip("a_daemon_waits_for_a_free_connection_of_the_database", "only a server of our own lets a new role in");
         return;
     }
     let (name, role) = (&stage.database.name, format!("{}_app", stage.database.name));
@@ -131,30 +127,48 @@ async fn a_database_without_a_free_connection_is_waited_for() {
 
     let mut starting = daemon().start();
     starting.says("too many connections").await;
+    starting.says("a daemon or a crawl makes 3 connections").await;
     database::run(&format!("alter role {role} connection limit 10")).await;
     starting.says("run 1 ended as succeeded").await;
     database::run(&format!("alter role {role} connection limit 0")).await;
     stage.hang_up().await;
-    starting.says("could not look what is due").await;
+    starting.says_times("could not check which runs are due", 2).await;
+    let said = starting.stderr();
     database::run(&format!("alter role {role} connection limit 10")).await;
-    starting.says("the database answers again").await;
-    stop(starting).await;
+    starting.says("the database is reachable again").await;
+    starting.terminate().await.expect_code(0);
 
+    // Every line has the reason, and the row of the run that started after the wait states why no run started earlier. The
+    // first line may be about a statement that was ended with its connection.
+    let told = said.lines().filter(|line| line.contains("could not check which runs are due")).collect::<Vec<_>>();
+    let has_reason = |line: &&str| line.contains("too many connections for role");
+    assert!(told.iter().all(|line| has_reason(line) || line.contains("(57P01)")), "{told:?}");
+    assert!(told.last().is_some_and(has_reason), "{told:?}");
+    let late = stage.value::<String>("select late_because from crawl_run").await;
+    assert!(
+        late.starts_with("no run could start from ") && late.contains(" (Seoul): could not reach the database "),
+        "{late}"
+    );
+    assert!(late.contains("too many connections for role"), "{late}");
     stage.execute("drop schema sanggwond cascade").await;
     database::run(&format!("revoke all on database {name} from {role}; drop role {role}")).await;
 }
 
-/// A small disk of its own for a database, which can be filled up.
+/// A small separate disk for a database, which the test can fill.
 struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    fn at(folder: &'a Path) -> Self {
+    /// Mounts it, with a folder for the server; `Err` is the reason why this process cannot mount it.
+    fn at(folder: &'a Path, (uid, gid): (u32, u32)) -> Result<Self, String> {
         let mount = ["-t", "tmpfs", "-o", "size=32m,mode=0777", "tmpfs"];
-        assert!(Command::new("mount").args(mount).arg(folder).status().unwrap().success());
+        let mounted = Command::new("mount").args(mount).arg(folder).output().map_err(|error| error.to_string())?;
+        if !mounted.status.success() {
+            return Err(String::from_utf8_lossy(&mounted.stderr).trim().to_owned());
+        }
         let space = folder.join("space");
         std::fs::create_dir(&space).unwrap();
-        assert!(Command::new("chown").arg("postgres").arg(space).status().unwrap().success());
-        Self(folder)
+        chown(space, Some(uid), Some(gid)).unwrap();
+        Ok(Self(folder))
     }
 
     fn fill(&self) {
@@ -176,13 +190,16 @@ impl Drop for SmallDisk<'_> {
 }
 
 #[tokio::test]
-async fn a_full_disk_interrupts_the_run_which_goes_on_when_there_is_room() {
-    if !geteuid().is_root() || !server().await.is_private() {
-        eprintln!("skipped: only root can mount a small disk, and only a server of our own writes to it");
-        return;
+async fn a_full_disk_interrupts_a_run_that_is_resumed_when_there_is_space() {
+    let name = "a_full_disk_interrupts_a_run_that_is_resumed_when_there_is_space";
+    if !server().await.is_private() {
+        return skip(name, "only a server of our own writes to a small disk of this machine");
     }
     let (stage, home) = (Stage::small().await, folder_for_a_server());
-    let disk = SmallDisk::at(home.path());
+    let disk = match SmallDisk::at(home.path(), server().await.account()) {
+        Ok(disk) => disk,
+        Err(why) => return skip(name, &format!("a small disk cannot be mounted: {why}")),
+    };
     let (name, space) = (&stage.database.name, home.path().join("space"));
     database::run(&format!("create tablespace {name} location '{}'", space.display())).await;
     database::run(&format!("alter database {name} set tablespace {name}")).await;
@@ -195,7 +212,7 @@ async fn a_full_disk_interrupts_the_run_which_goes_on_when_there_is_room() {
     daemon.says("No space left on device").await;
     disk.empty();
     daemon.says("run 1 ended as succeeded").await;
-    stop(daemon).await;
+    daemon.terminate().await.expect_code(0);
 
     assert_eq!(stage.value::<i64>("select count(*) from place").await, 26);
     assert_eq!(stage.value::<i64>("select count(*) from crawl_run").await, 1);

@@ -1,30 +1,30 @@
-//! What readers ask the database itself: places near a station, and near a position.
+//! Queries of readers: places near a station, and places near a position.
 
 use sanggwond::domain::geo::LatLng;
 use sqlx::AssertSqlSafe;
 
 use crate::support::Stage;
 
-/// A kilometre around this, places lie as close as in a busy street.
+/// The centre of the places: within 1 km of it they are as dense as in a busy street.
 const HERE: (f64, f64) = (37.498, 127.0276);
 
-/// So many places, by their number.
+/// Number of places; they are identified by 0 to 599.
 const PLACES: u32 = 600;
 
-/// Where a place is; the more of them the nearer, and in all directions.
+/// The position of a place: denser towards the centre, in all directions.
 fn position(number: u32) -> LatLng {
     let distance = 0.03 * (f64::from(number) / f64::from(PLACES)).powi(2);
     let (east, north) = (f64::from(number) * 2.4).sin_cos();
     LatLng::new(HERE.0 + north * distance, HERE.1 + east * distance).unwrap()
 }
 
-/// What a place is found by: all by 카페, each tenth by 공원, too, and each seventh by nothing any more.
+/// Whether a keyword finds a place: 카페 finds all, 공원 each tenth, but no keyword finds each seventh any more.
 fn is_found_by(number: u32, keyword: Option<&str>) -> bool {
     let is_open = !number.is_multiple_of(7);
     is_open && (keyword != Some("공원") || number.is_multiple_of(10))
 }
 
-/// The ground with the places of this test, all of them stored by statements.
+/// A stage with the places of this test, written by SQL statements.
 async fn stage() -> Stage {
     let stage = Stage::small().await;
     stage.program(&["migrate"]).finish().await.expect_code(0);
@@ -33,13 +33,14 @@ async fn stage() -> Stage {
         let at = position(number);
         let keywords = if is_found_by(number, Some("공원")) { "1, 2" } else { "1" };
         let gone = if is_found_by(number, None) { "null" } else { "now()" };
-        // Half of them come from somewhere else.
+        // Half of them have moved here from elsewhere.
         let from = if number.is_multiple_of(2) { at } else { LatLng::new(36.0, 128.0).unwrap() };
         let sql = format!(
             "insert into place (place_id, name, latitude, longitude, first_seen_at, changed_at)
              values ('{number}', 'x', {}, {}, now(), now());
-             insert into place_keyword (place_id, keyword_id, first_seen_at, last_seen_run)
-             select '{number}', keyword_id, now(), 1 from unnest(array[{keywords}]) as t (keyword_id);
+             insert into place_keyword (place_id, keyword_id, first_seen_at, last_seen_run, position)
+             select place_id, keyword_id, now(), 1, point(longitude, latitude) from place, unnest(array[{keywords}]) as t (keyword_id)
+             where place_id = '{number}';
              update place set latitude = {}, longitude = {}, closed_at = {gone} where place_id = '{number}';
              update place_keyword set gone_at = {gone} where place_id = '{number}'",
             from.latitude(),
@@ -52,7 +53,7 @@ async fn stage() -> Stage {
     stage
 }
 
-/// The places within a radius of a position by the geodesic, nearest first.
+/// The places within a radius of a position by geodesic distance, nearest first.
 fn expected(at: LatLng, radius_m: i32, keyword: Option<&str>) -> Vec<(String, f64)> {
     let numbers = (0..PLACES).filter(|number| is_found_by(*number, keyword));
     let mut near: Vec<_> = numbers.map(|number| (number.to_string(), at.distance_m(position(number)))).collect();
@@ -62,10 +63,10 @@ fn expected(at: LatLng, radius_m: i32, keyword: Option<&str>) -> Vec<(String, f6
 }
 
 #[tokio::test]
-async fn place_near_shows_the_nearest_by_the_ellipsoid_and_no_others() {
+async fn place_near_returns_exactly_the_nearest_places_on_the_ellipsoid() {
     let stage = stage().await;
     let mut connection = stage.pool().acquire().await.unwrap();
-    // Readers have search paths of their own.
+    // Readers may have another search path.
     sqlx::query("set search_path = public").execute(&mut *connection).await.unwrap();
     let mut seen = 0;
 
@@ -93,7 +94,7 @@ async fn place_near_shows_the_nearest_by_the_ellipsoid_and_no_others() {
                 "{latitude}, {longitude}, {radius_m}, {keyword:?}, {max_results}"
             );
             for ((_, distance_m), (_, metres)) in found.iter().zip(&near) {
-                // Either floor of a distance that is almost a whole number is right.
+                // A distance that is almost a whole number may be rounded down either way.
                 assert!((f64::from(*distance_m) - metres.floor()).abs() <= 1.0, "{distance_m} {metres}");
             }
             seen += found.len();
@@ -104,7 +105,7 @@ async fn place_near_shows_the_nearest_by_the_ellipsoid_and_no_others() {
 }
 
 #[tokio::test]
-async fn place_near_says_what_it_cannot_answer() {
+async fn place_near_refuses_invalid_arguments_with_the_reason() {
     let stage = stage().await;
     let refused = async |arguments: &str| {
         let sql = format!("select count(*) from place_near({arguments})");
@@ -123,7 +124,7 @@ async fn place_near_says_what_it_cannot_answer() {
 }
 
 #[tokio::test]
-async fn a_stamp_moves_nothing_in_the_index_of_positions() {
+async fn a_new_stamp_does_not_update_the_index_of_positions() {
     let stage = Stage::small().await;
     stage.crawl().await;
     let moved = "select n_tup_upd - n_tup_hot_upd from pg_stat_user_tables where relname = 'place_keyword'";
@@ -136,11 +137,11 @@ async fn a_stamp_moves_nothing_in_the_index_of_positions() {
 }
 
 #[tokio::test]
-async fn a_place_comes_once_per_station_name() {
+async fn a_place_is_returned_once_per_station_name() {
     let stage = Stage::small().await;
     stage.crawl().await;
 
-    // Two stations are called so, and place 21 lies near both.
+    // Two stations have this name, and place 21 is near both.
     let rows = "select format('%s %s', id, category) from local_info
         where is_deleted = false and station_name = '신촌역' and id = '21' order by 1";
     assert_eq!(stage.texts(rows).await, ["21 공원", "21 카페"]);

@@ -1,4 +1,4 @@
-//! The report: a page that a browser shows as meant, whatever names are on it, and that loads nothing.
+//! The report: a browser shows it correctly with any names, and it loads nothing.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use tokio::process::Command;
 
 use crate::support::Stage;
 
-/// Four runs: two full ones, the second with a cell that failed; a part by hand; and a tick that was skipped.
+/// Four runs: two full ones, the second with a failed cell; a partial-scope run; and a skipped tick.
 const HISTORY: &str = r#"
     update crawl_run set finished_at = started_at + interval '10 minutes';
-    update crawl_cell set status = 'failed', chances = 2, attempts = 10, error = 'said <b>"no"</b> & 500'
+    update crawl_cell set status = 'failed', failures = 2, attempts = 10, error = 'said <b>"no"</b> & 500'
     where crawl_run_id = 2 and cell_no = 1;
     update crawl_run set status = 'partial', cells_done = 5, cells_failed = 1 where crawl_run_id = 2;
     insert into place_change (place_id, crawl_run_id, kind, after, latitude, longitude, not_after, recorded_at)
@@ -31,7 +31,7 @@ async fn stage_with_runs() -> Stage {
     stage
 }
 
-/// The page, written to a file of the stage's folder.
+/// The report, written to a file in the folder of the stage.
 async fn report(stage: &Stage) -> String {
     let file = stage.folder.path().join("report.html");
     let finished = stage.program(&["report", "--output", file.to_str().unwrap()]).finish().await.expect_code(0);
@@ -39,10 +39,10 @@ async fn report(stage: &Stage) -> String {
     std::fs::read_to_string(file).unwrap()
 }
 
-/// What a browser makes of the page in the folder.
+/// Measurements of the page in a browser.
 async fn measure(folder: &Path, is_dark: bool) -> Value {
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
-    // Nothing in it may end the script.
+    // Escape `<`, so that nothing in the page can end the script.
     let page = serde_json::to_string(&page).unwrap().replace('<', "\\u003c");
     let measuring = include_str!("report/measure.html").replace("PAGE;", &format!("{page};"));
     std::fs::write(folder.join("measure.html"), measuring).unwrap();
@@ -69,7 +69,7 @@ async fn measure(folder: &Path, is_dark: bool) -> Value {
     serde_json::from_str(&measured).unwrap_or_else(|error| panic!("{error}: {measured:?} {said}"))
 }
 
-/// The text behind percent signs.
+/// Decodes percent-encoding.
 fn decoded(text: &str) -> String {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap().as_bytes().to_vec();
@@ -82,7 +82,7 @@ fn decoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_page_tells_of_the_newest_full_run_and_of_what_it_found() {
+async fn the_page_shows_the_newest_full_run_and_what_it_found() {
     let stage = stage_with_runs().await;
     stage.execute("delete from crawl_run where status = 'skipped'").await;
 
@@ -90,19 +90,49 @@ async fn the_page_tells_of_the_newest_full_run_and_of_what_it_found() {
 
     for words in [
         "Run 2 is partial: 1 of 6 cells failed",
-        "Since then, run 3 of a part, by hand: all 6 cells are done.",
-        "usually 8 (the same)",
-        "3 of 3 for every keyword",
+        "Since then, partial-scope run 3: all 6 cells are done.",
+        "no earlier run to compare with",
+        "3 of 3 for all keywords",
         "In the last four weeks 3 places opened, 0 closed, 0 changed and 0 reopened.",
         "said &lt;b&gt;&quot;no&quot;&lt;/b&gt; &amp; 500",
         "<title>서울역 (1호선): 5 places</title>",
     ] {
         assert!(page.contains(words), "{words:?} is not in {page}");
     }
+
+    // The first run is not typical, so run 2 is the first to compare with.
+    stage.crawl().await;
+    let page = report(&stage).await;
+    assert!(page.contains("Run 5 succeeded") && page.contains("usually 8 (the same)"), "{page}");
+    assert!(!page.contains("rejected") && !page.contains("Retired"), "{page}");
 }
 
 #[tokio::test]
-async fn a_skipped_tick_is_the_news_and_the_figures_are_those_of_the_run_before() {
+async fn the_page_shows_retirements_rejected_documents_and_pauses() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    stage
+        .execute(
+            r#"update crawl_run set documents_rejected = 1560, rejected_example = 'document 7 has no <id>',
+                 retired = '{"stations": [], "keywords": ["공원", "<카페>"], "radius_m": {"from": 1000, "to": 500}, "rows": 12732}',
+                 status = 'running', finished_at = null, pause_reason = 'the API answers 503',
+                 paused_since = '2026-11-23T03:00:00+09:00', paused_until = '2026-11-23T03:01:00+09:00'"#,
+        )
+        .await;
+
+    let page = report(&stage).await;
+
+    for words in [
+        "Retired: 2 keywords (공원, &lt;카페&gt;), radius changed from 1000 m to 500 m; 12,732 rows removed from local_info.",
+        "1,560 documents were rejected, for example document 7 has no &lt;id&gt;.",
+        "Requests have been paused since Monday 23 November 2026, 03:00 in Seoul; the next request is sent on Monday 23 November 2026, 03:01 in Seoul. Reason: the API answers 503.",
+    ] {
+        assert!(page.contains(words), "{words:?} is not in {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_skipped_tick_is_the_headline_and_the_figures_are_those_of_the_previous_run() {
     let stage = stage_with_runs().await;
 
     let page = report(&stage).await;
@@ -113,12 +143,12 @@ async fn a_skipped_tick_is_the_news_and_the_figures_are_those_of_the_run_before(
 }
 
 #[tokio::test]
-async fn a_browser_shows_it_on_a_phone_and_on_a_desktop_and_loads_nothing() {
+async fn the_page_fits_a_phone_and_a_desktop_and_loads_nothing() {
     let stage = stage_with_runs().await;
     stage
         .execute(r#"update station set name = '<b>"A&B''</b><script>역', lines = '{"<1>호선"}' where name = '서울역'"#)
         .await;
-    stage.execute("update station_keyword set cut_off = true, complete_since = null where places = 5").await;
+    stage.execute("update station_keyword set truncated = true, complete_since = null where places = 5").await;
     stage.execute("update keyword set query = '<카&페>' where query = '카페'").await;
 
     let page = report(&stage).await;
@@ -136,7 +166,10 @@ async fn a_browser_shows_it_on_a_phone_and_on_a_desktop_and_loads_nothing() {
     assert!(!page.contains("url(") && !page.contains("@import") && page.contains("default-src &#39;none&#39;"));
     assert_eq!(measured["title"], "The run was skipped");
     let circles = measured["circles"].as_array().unwrap();
-    assert!(circles.contains(&r#"<b>"A&B'</b><script>역 (<1>호선): 5 places; cut off: <카&페>"#.into()), "{circles:?}");
+    assert!(
+        circles.contains(&r#"<b>"A&B'</b><script>역 (<1>호선): 5 places; truncated: <카&페>"#.into()),
+        "{circles:?}"
+    );
     assert_eq!(circles.len(), 3);
     let columns = ["column succeeded", "column partial", "column succeeded"].repeat(2);
     assert_eq!(measured["columns"], serde_json::json!(columns), "the skipped run has no bar");
@@ -144,20 +177,20 @@ async fn a_browser_shows_it_on_a_phone_and_on_a_desktop_and_loads_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_run_it_says_so() {
+async fn the_page_of_a_database_without_runs_says_that_there_is_none() {
     let stage = Stage::small().await;
     let bare = stage.program(&["report"]).finish().await.expect_code(1);
-    assert!(bare.stderr.contains("`sanggwond migrate` makes them"), "{}", bare.stderr);
+    assert!(bare.stderr.contains("run `sanggwond migrate`"), "{}", bare.stderr);
     stage.program(&["migrate"]).finish().await.expect_code(0);
 
     let page = stage.program(&["report"]).finish().await.expect_code(0).stdout;
 
     assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\"en\">") && page.ends_with("</html>\n"), "{page}");
-    assert!(page.contains("There was no run yet") && !page.contains("<table"), "{page}");
+    assert!(page.contains("No run yet") && !page.contains("<table"), "{page}");
 }
 
 #[tokio::test]
-async fn the_file_is_replaced_as_a_whole_or_not_at_all() {
+async fn the_file_is_replaced_completely_or_not_at_all() {
     let stage = Stage::small().await;
     stage.crawl().await;
     let folder = stage.folder.path().join("pages");
@@ -173,6 +206,6 @@ async fn the_file_is_replaced_as_a_whole_or_not_at_all() {
     assert!(std::fs::read_to_string(folder.join("old.html")).unwrap().contains("Run 1 succeeded"));
     assert!(folder.join("link.html").is_symlink());
     assert!(nowhere.stderr.contains("could not write") && nowhere.stderr.contains("nowhere/page.html"), "{nowhere:?}");
-    assert!(taken.stderr.contains("it is there and is no file"), "{taken:?}");
+    assert!(taken.stderr.contains("it is a folder; name a file in it"), "{taken:?}");
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "nothing is left beside");
 }

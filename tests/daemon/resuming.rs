@@ -1,25 +1,19 @@
-//! Unfinished runs: what ends them early, and how they go on.
+//! Unfinished runs: what interrupts them, and how they are resumed.
 
+use insta::assert_snapshot;
 use nix::sys::signal::Signal;
 use sanggwond::standin::{Fault, Switches};
 
 use crate::support::Stage;
-use crate::support::program::{Finished, Running};
-
-/// Sends SIGTERM and waits for the end.
-async fn terminate(running: Running) -> Finished {
-    running.signal(Signal::SIGTERM);
-    running.finish().await
-}
 
 async fn status(stage: &Stage) -> String {
     stage.value("select status || coalesce(': ' || reason, '') from crawl_run order by crawl_run_id desc limit 1").await
 }
 
 #[tokio::test]
-async fn a_signal_ends_every_wait_at_once() {
+async fn a_signal_ends_every_wait_immediately() {
     let retry_after = Some("3600".to_owned());
-    // The fault that makes it wait, and the setting that makes that wait long.
+    // The fault that causes the wait, and the setting that makes it long.
     let waits = [
         ("a page delay", None, ("SANGGWOND_CRAWL__PAGE_DELAY", "1h")),
         ("a pause", Some(Fault::Throttled { retry_after }), ("SANGGWOND_CRAWL__PAGE_DELAY", "1h")),
@@ -31,70 +25,82 @@ async fn a_signal_ends_every_wait_at_once() {
         let running = stage.program(&["crawl"]).set(variable, value).start();
         stage.standin.reached(1).await;
 
-        terminate(running).await.expect_code(4);
+        running.terminate().await.expect_code(4);
 
         assert_eq!(status(&stage).await, "interrupted: stopped by a signal", "{wait}");
-        // It would go on with its own settings, and wait again.
+        // A resumed run would keep its settings and wait again, so start a fresh one.
         stage.program(&["crawl", "--fresh"]).finish().await.expect_code(0);
         assert_eq!(stage.value::<i64>("select count(*) from place").await, 26, "{wait}");
     }
 }
 
 #[tokio::test]
-async fn a_signal_during_a_second_chance_leaves_it_for_the_next_time() {
+async fn a_second_attempt_that_a_signal_stops_is_made_when_the_run_is_resumed() {
     let stage = Stage::small().await;
-    let faults_for = vec![("공원".to_owned(), Fault::Status(500, false))];
-    stage.standin.set(Switches { faults_for, ..Switches::default() });
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+    let parks = |fault| Switches { faults_for: vec![("공원".to_owned(), fault)], ..Switches::default() };
+    stage.standin.set(parks(Fault::Status(500, false)));
+    // The lock blocks writes, so no second attempt starts before all first ones have failed.
+    let mut blocker = stage.pool().begin().await.unwrap();
+    sqlx::query("lock table place in share mode").execute(&mut *blocker).await.unwrap();
     let crawl = || stage.program(&["crawl"]).set("SANGGWOND_KAKAO__MAX_ATTEMPTS", "1");
-    let mut running = crawl().start();
-    running.says("each gets a second chance").await;
-    stage.standin.hold();
+    let running = crawl().set("SANGGWOND_SHUTDOWN__GRACE", "200ms").start();
+    stage.standin.reached(8).await;
+    stage.standin.set(parks(Fault::Hang));
+    blocker.rollback().await.unwrap();
+    // The second attempts of the three cells of 공원.
+    stage.standin.reached(11).await;
 
-    running.signal(Signal::SIGTERM);
-    running.says("SIGTERM received").await;
-    stage.standin.release();
-    let code = running.finish().await.status.code();
+    running.terminate().await.expect_code(4);
+
+    assert_eq!(
+        status(&stage).await,
+        "interrupted: stopped by a signal; the grace period ended before the last answers arrived"
+    );
+    let cells = "select status, failures, count(*) as cells from crawl_cell group by 1, 2 order by 1, 2";
+    assert_snapshot!(stage.rows(cells).await, @"
+    status   failures  cells
+    done     0         3
+    pending  1         3
+    ");
     stage.standin.set(Switches::default());
-
-    // The second chances may have been over already.
-    if code == Some(4) {
-        stage.crawl().await;
-        assert_eq!(stage.value::<i32>("select cells_failed from crawl_run").await, 0);
-    }
+    stage.crawl().await;
+    assert_eq!(stage.value::<i32>("select cells_failed from crawl_run").await, 0);
     assert_eq!(stage.value::<i64>("select count(*) from crawl_run").await, 1);
 }
 
 #[tokio::test]
-async fn a_killed_run_goes_on_without_fetching_again_what_is_stored() {
+async fn a_killed_run_is_resumed_without_repeating_stored_cells() {
     let stage = Stage::small().await;
     stage.standin.script([Fault::Status(500, false)]);
-    // All cells but the one that waits for its retry are stored.
+    // All cells except the one that waits for its retry are stored.
     let mut running = stage
         .program(&["crawl"])
         .set("SANGGWOND_KAKAO__BACKOFF", "1h")
-        .set("SANGGWOND_LOG__FILTER", "info,sanggwond::crawl=debug")
+        .set("SANGGWOND_LOG__FILTER", "info,sanggwond::store=debug")
         .start();
-    running.says("5 cells written").await;
-    running.signal(Signal::SIGKILL);
-    running.finish().await;
-    assert_eq!(stage.value::<String>("select format('%s %s', status, cells_done) from crawl_run").await, "running 5");
+    running.says("writing 5 cells took").await;
+    running.kill().await;
+    assert_snapshot!(stage.rows("select status, cells_done from crawl_run").await, @"
+    status   cells_done
+    running  5
+    ");
     let before = stage.standin.requests();
 
     let resumed = stage.program(&["crawl"]).finish().await.expect_code(0);
 
-    assert!(resumed.stderr.contains("run 1 goes on where it was interrupted"), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("run 1 resumed"), "{}", resumed.stderr);
     assert!(stage.standin.requests() - before <= 2, "what was stored was fetched again");
     assert_eq!(status(&stage).await, "succeeded");
 }
 
 #[tokio::test]
-async fn a_run_goes_on_with_its_own_settings() {
+async fn a_resumed_run_keeps_its_settings() {
     let stage = Stage::small().await;
     stage.standin.hold();
     let running = stage.program(&["crawl"]).start();
     stage.standin.reached(5).await;
-    running.signal(Signal::SIGKILL);
-    running.finish().await;
+    running.kill().await;
     stage.standin.release();
     stage.standin.record(true);
 
@@ -107,64 +113,74 @@ async fn a_run_goes_on_with_its_own_settings() {
 }
 
 #[tokio::test]
-async fn a_part_with_another_radius_meanwhile_leaves_no_listing_of_either_radius_behind() {
+async fn a_partial_scope_run_with_another_radius_is_abandoned() {
     let stage = Stage::small().await;
     stage.crawl().await;
+    stage.a_week_passes().await;
     let listings = "select format('%s %s %s %s', station_id, keyword_id, place_id, distance_m) from listing order by 1";
-    let (whole, near) = (stage.texts(listings).await, || ("SANGGWOND_CRAWL__RADIUS_M", "100"));
+    let sent = stage.standin.requests();
     stage.standin.hold();
-    let running = stage.program(&["crawl"]).start();
-    stage.standin.reached(stage.standin.requests() + 5).await;
-    running.signal(Signal::SIGKILL);
-    running.finish().await;
+    let running = stage.program(&["crawl", "--station", "서울역"]).start();
+    stage.standin.reached(sent + 1).await;
+    running.kill().await;
     stage.standin.release();
+    let crawl = async |arguments: &[&str]| {
+        stage.program(arguments).set("SANGGWOND_CRAWL__RADIUS_M", "100").finish().await.expect_code(0);
+        stage.texts(listings).await
+    };
+    let near = {
+        let mut daemon = stage.program(&[]).set("SANGGWOND_CRAWL__RADIUS_M", "2000").start();
+        daemon.says("run 3 ended as succeeded").await;
+        daemon.terminate().await.expect_code(0);
+        crawl(&["crawl", "--retire"]).await
+    };
 
-    let part = || stage.program(&["crawl", "--station", "서울역"]).set(near().0, near().1);
-    part().finish().await.expect_code(0);
-    let few = stage.texts(listings).await;
-    stage.crawl().await;
-    assert_eq!(status(&stage).await, "succeeded");
-    assert_eq!(stage.texts(listings).await, whole, "the run that went on lists with its own radius");
-    part().finish().await.expect_code(0);
-
-    assert!(few.len() < whole.len());
-    assert_eq!(stage.texts(listings).await, few, "the next part lists with its own again");
+    let statuses =
+        stage.texts("select status || coalesce(': ' || reason, '') from crawl_run order by crawl_run_id").await;
+    assert_eq!(
+        statuses,
+        [
+            "succeeded",
+            "failed: planned with another radius than the 2000 m of the last full run",
+            "succeeded",
+            "succeeded"
+        ]
+    );
+    assert_eq!(crawl(&["crawl", "--station", "서울역"]).await, near, "a limited run keeps the radius that it finds");
 }
 
 #[tokio::test]
-async fn a_signal_during_a_write_waits_for_it() {
+async fn a_write_is_finished_after_a_signal() {
     let stage = Stage::small().await;
     stage.program(&["migrate"]).finish().await.expect_code(0);
+    // The cells of 공원 wait 1 h for a retry, while those of 카페 are being written.
+    let faults_for = vec![("공원".to_owned(), Fault::Status(500, false))];
+    stage.standin.set(Switches { faults_for, ..Switches::default() });
     let mut blocker = stage.pool().begin().await.unwrap();
     sqlx::query("lock table place in share mode").execute(&mut *blocker).await.unwrap();
-    let mut running = stage.program(&["crawl"]).start();
+    let mut running = stage.program(&["crawl"]).set("SANGGWOND_KAKAO__BACKOFF", "1h").start();
+    stage.standin.reached(8).await;
     stage.blocked_by_a_lock().await;
 
     running.signal(Signal::SIGTERM);
     running.says("SIGTERM received").await;
     blocker.rollback().await.unwrap();
-    let finished = running.finish().await;
+    running.finish().await.expect_code(4);
 
-    let (code, status) = (finished.status.code(), status(&stage).await);
-    // All requests may have been answered before the write.
-    assert!(
-        matches!((code, status.as_str()), (Some(4), "interrupted: stopped by a signal") | (Some(0), "succeeded")),
-        "{code:?} {status}"
-    );
-    assert!(stage.value::<bool>("select cells_done > 0 from crawl_run").await, "what was read is written");
+    assert_eq!(status(&stage).await, "interrupted: stopped by a signal");
+    assert_eq!(stage.value::<i32>("select cells_done from crawl_run").await, 3, "what was read is written");
 }
 
 #[tokio::test]
-async fn a_panic_closes_the_run_as_failed_with_its_message_and_the_daemon_goes_on() {
+async fn a_panic_fails_the_run_with_its_message_and_the_daemon_continues() {
     let stage = Stage::small().await;
     stage.standin.hold();
     let running = stage.program(&["crawl"]).start();
     stage.standin.reached(5).await;
-    running.signal(Signal::SIGKILL);
-    running.finish().await;
+    running.kill().await;
     stage.standin.release();
-    // A count that no run can reach: the next failure overflows it, which a debug build takes for a bug.
-    stage.execute("update crawl_cell set chances = 32767").await;
+    // An impossible count: the next failure overflows it, which panics in every build.
+    stage.execute("update crawl_cell set failures = 32767").await;
     let refused = ["카페", "공원"].map(|keyword| (keyword.to_owned(), Fault::Status(400, false)));
     stage.standin.set(Switches { faults_for: refused.into(), ..Switches::default() });
 
@@ -172,20 +188,19 @@ async fn a_panic_closes_the_run_as_failed_with_its_message_and_the_daemon_goes_o
     daemon.says("run 1 ended as failed").await;
     stage.standin.set(Switches::default());
     daemon.says("run 2 ended as succeeded").await;
-    terminate(daemon).await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
 
     let rows = stage.texts("select concat_ws(': ', status, reason) from crawl_run order by crawl_run_id").await;
     assert_eq!(rows, ["failed: a bug: attempt to add with overflow", "succeeded"]);
 }
 
 #[tokio::test]
-async fn a_dead_part_is_not_called_running_for_ever_and_is_resumed_by_hand_only() {
+async fn a_killed_partial_scope_run_becomes_interrupted_and_is_resumed_only_by_hand() {
     let stage = Stage::small().await;
     stage.standin.hold();
     let part = stage.program(&["crawl", "--station", "신촌"]).start();
     stage.standin.reached(4).await;
-    part.signal(Signal::SIGKILL);
-    part.finish().await;
+    part.kill().await;
     stage.standin.release();
     assert_eq!(status(&stage).await, "running");
 
@@ -196,16 +211,16 @@ async fn a_dead_part_is_not_called_running_for_ever_and_is_resumed_by_hand_only(
         .set("SANGGWOND_LOG__FILTER", "info,sanggwond::scheduler=debug");
     let mut daemon = idle.start();
     daemon.says_times("nothing is due", 2).await;
-    terminate(daemon).await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
 
-    assert!(status(&stage).await.starts_with("interrupted: its process ended without a word"));
+    assert!(status(&stage).await.starts_with("interrupted: its process ended unexpectedly"));
     stage.crawl().await;
     assert_eq!(status(&stage).await, "succeeded");
     assert_eq!(stage.value::<i64>("select count(*) from crawl_run").await, 1);
 }
 
 #[tokio::test]
-async fn the_last_requests_of_a_day_are_used() {
+async fn the_requests_of_a_day_are_used_up_to_the_quota() {
     let stage = Stage::small().await;
 
     let last = stage.program(&["crawl"]).set("SANGGWOND_KAKAO__DAILY_QUOTA", "5");
@@ -216,25 +231,25 @@ async fn the_last_requests_of_a_day_are_used() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_tried_again_by_the_next_daemon() {
+async fn the_next_daemon_resumes_a_run_whose_key_was_refused() {
     let stage = Stage::small().await;
     stage.standin.set(Switches { api_key: Some("another".to_owned()), ..Switches::default() });
     let mut daemon = stage.program(&[]).start();
     daemon.says("run 1 ended as failed").await;
-    terminate(daemon).await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
     let requests = stage.standin.requests();
     assert!(requests <= 5, "it asked again and again: {requests}");
     stage.standin.set(Switches::default());
 
     let mut daemon = stage.program(&[]).start();
     daemon.says("run 1 ended as succeeded").await;
-    terminate(daemon).await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
 
     assert_eq!(stage.value::<i64>("select count(*) from crawl_run").await, 1);
 }
 
 #[tokio::test]
-async fn the_monthly_quota_ends_a_run_as_well() {
+async fn the_monthly_quota_interrupts_a_run() {
     let stage = Stage::small().await;
     stage.program(&["migrate"]).finish().await.expect_code(0);
     stage
@@ -253,10 +268,10 @@ async fn the_monthly_quota_ends_a_run_as_well() {
 }
 
 #[tokio::test]
-async fn old_ledgers_and_old_runs_are_forgotten_and_what_refers_to_them_stands() {
+async fn old_ledgers_and_runs_are_deleted_and_the_places_are_kept() {
     let stage = Stage::small().await;
     stage.crawl().await;
-    // As if thirty more Mondays had passed.
+    // Simulates 30 more Mondays.
     stage
         .execute(
             "with runs as (
@@ -267,10 +282,11 @@ async fn old_ledgers_and_old_runs_are_forgotten_and_what_refers_to_them_stands()
              select crawl_run_id, 1, 1, 1, 1000 from runs",
         )
         .await;
+    stage.a_week_passes().await;
 
     let mut daemon = stage.program(&[]).set("SANGGWOND_HISTORY__KEEP_RUNS", "20").start();
     daemon.says("run 32 ended as succeeded").await;
-    terminate(daemon).await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
 
     assert_eq!(stage.value::<i64>("select count(*) from crawl_run").await, 20);
     assert_eq!(stage.value::<i64>("select count(distinct crawl_run_id) from crawl_cell").await, 8);

@@ -8,7 +8,7 @@ use crate::support::server::server;
 
 const ROLES: &str = include_str!("../../deploy/roles.sql");
 
-/// A login that is a member of one of the groups, for this test only.
+/// A role that may log in and is a member of one of the groups, for this test only.
 struct Member {
     name: String,
     options: PgConnectOptions,
@@ -22,7 +22,7 @@ impl Member {
         Self { name, options }
     }
 
-    /// The code with which the server refuses a statement of this member; `None` where it does it.
+    /// The SQLSTATE with which the server refuses a statement of this member; `None` if it succeeds.
     async fn refused(&self, sql: &'static str) -> Option<String> {
         let mut connection = PgConnection::connect_with(&self.options).await.unwrap();
         connection.execute("set search_path = sanggwond").await.unwrap();
@@ -42,7 +42,7 @@ const REFUSED: Option<&str> = Some("42501");
 async fn stage() -> Stage {
     let stage = Stage::small().await;
     stage.program(&["migrate"]).finish().await.expect_code(0);
-    // Twice is the same as once.
+    // Executing the script twice has the same effect as once.
     stage.execute(ROLES).await;
     stage.execute(ROLES).await;
     stage
@@ -74,6 +74,34 @@ async fn a_reader_reads_everything_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn an_owner_without_createrole_gets_an_error_unless_the_roles_exist() {
+    let stage = Stage::small().await;
+    let (database, owner) = (&stage.database.name, format!("{}_owner", stage.database.name));
+    crate::support::database::run(&format!(
+        "create role {owner} login; grant create on database {database} to {owner}"
+    ))
+    .await;
+    let url = server().await.url_as(&owner, database);
+    stage.program(&["migrate"]).set("DATABASE_URL", &url).finish().await.expect_code(0);
+    let options = server().await.options.clone().username(&owner).database(database);
+    let mut connection = PgConnection::connect_with(&options).await.unwrap();
+    let other_names =
+        |text: &str| text.replace("sanggwond_reader", "no_reader").replace("sanggwond_writer", "no_writer");
+
+    let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(other_names(ROLES))).execute(&mut connection).await.unwrap_err();
+    stage.execute(ROLES).await;
+    connection.execute("reset all").await.unwrap();
+    sqlx::raw_sql(ROLES).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+
+    let sentence =
+        format!("{owner} may not create the role no_reader; let a superuser run: alter role {owner} createrole");
+    assert!(refused.to_string().contains(&sentence), "{refused}");
+    stage.execute(&format!("drop owned by {owner} cascade")).await;
+    crate::support::database::run(&format!("drop role {owner}")).await;
+}
+
+#[tokio::test]
 async fn a_writer_crawls_and_purges_and_changes_no_table() {
     let stage = stage().await;
     let writer = Member::of(&stage, "sanggwond_writer").await;
@@ -83,7 +111,7 @@ async fn a_writer_crawls_and_purges_and_changes_no_table() {
     for coverage in ["station", "complete"] {
         program(&["crawl"]).set("SANGGWOND_CRAWL__COVERAGE", coverage).finish().await.expect_code(0);
     }
-    let purged = program(&["purge", "--all"]).finish().await.expect_code(0);
+    let purged = program(&["purge", "--all", "--yes"]).finish().await.expect_code(0);
 
     assert_eq!(purged.stdout, "26 places deleted\n");
     assert_eq!(stage.texts("select status from crawl_run").await, ["succeeded", "succeeded"]);

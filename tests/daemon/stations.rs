@@ -1,9 +1,9 @@
-//! Station file, keywords and radius: what a change of them leaves in the tables.
+//! Station file, keywords and radius: the effect of changes on the tables.
 
 use std::collections::BTreeSet;
 
 use crate::support::Stage;
-use crate::support::ground;
+use crate::support::town;
 
 /// Two stations, 신촌역 and 서울역.
 const TWO: &str = "신촌역,수도권,37.5552,126.9370,2호선\n서울역,수도권,37.5547,126.9707,1호선\n";
@@ -19,48 +19,41 @@ async fn listed(stage: &Stage) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn rows_of_one_name_within_500_m_are_one_station_with_all_its_lines() {
+async fn at_most_ten_skipped_rows_are_logged_and_the_others_are_counted() {
     let stage = Stage::small().await;
+    stage.set_stations(&format!("{TWO}{}", "종각역,수도권,,126.98,1호선\n".repeat(25)));
 
-    stage.crawl().await;
+    let crawled = stage.program(&["crawl"]).finish().await.expect_code(0);
+    let checked = stage.program(&["check"]).finish().await.expect_code(0);
 
-    let stations =
-        stage.texts("select format('%s %s %s', name, array_to_string(lines, '+'), longitude) from station").await;
-    let stations: BTreeSet<&str> = stations.iter().map(String::as_str).collect();
-    assert_eq!(
-        stations,
-        BTreeSet::from(["서울역 1호선 126.9707", "신촌역 2호선+신안산선 126.937", "신촌역 경의중앙선 126.943"])
-    );
+    assert_eq!(crawled.stderr.matches("a row of the station file is ignored: line ").count(), 10, "{}", crawled.stderr);
+    assert_eq!(crawled.stderr.matches("15 more rows of the station file are ignored").count(), 1, "{}", crawled.stderr);
+    assert_eq!(checked.stdout.matches("ignored: line ").count(), 10, "{}", checked.stdout);
+    assert!(checked.stdout.contains("\n        and 15 more\n"), "{}", checked.stdout);
 }
 
 #[tokio::test]
-async fn a_station_file_may_have_a_header_a_bom_crlf_and_blank_lines() {
+async fn a_million_bad_rows_are_refused_with_their_number_and_take_no_memory() {
     let stage = Stage::small().await;
-    let rows = TWO.replace('\n', "\r\n\r\n");
-    stage.set_stations(&format!("\u{feff}name,region,latitude,longitude,line\r\n{rows}"));
+    let bad = "종각역,수도권,,126.98,1호선\n".repeat(1_000_000);
 
-    stage.crawl().await;
+    for (rows, words) in
+        [(format!("{TWO}{bad}"), "stations.csv has 1000000 rows that cannot be used"), (bad, "no usable")]
+    {
+        stage.set_stations(&rows);
+        let crawl = stage.program(&["crawl"]).through(&["prlimit", "--data=134217728"]).finish().await.expect_code(2);
 
-    assert_eq!(stage.texts(ALL).await.len(), 2);
-}
-
-#[tokio::test]
-async fn a_row_without_usable_coordinates_is_left_out_with_line_and_reason() {
-    let stage = Stage::small().await;
-    stage.set_stations(&format!(
-        "{TWO}시청역,수도권,126.9769,37.5657,1호선\n종각역,수도권,,126.98,1호선\n동해역,수도권,north,129,1호선\n"
-    ));
-
-    let finished = stage.program(&["crawl"]).finish().await.expect_code(0);
-
-    assert_eq!(stage.texts(ALL).await.len(), 2);
-    for reason in ["line 3: ", "swapped", "line 4: ", "line 5: "] {
-        assert!(finished.stderr.contains(reason), "{reason}: {}", finished.stderr);
+        assert!(crawl.stderr.contains(words) && crawl.stderr.contains("; 999997 more rows"), "{}", crawl.stderr);
+        assert!(crawl.stderr.len() < 2_000, "{}", crawl.stderr);
     }
+    stage.set_stations("");
+    let endless = stage.program(&["check"]).set("SANGGWOND_CRAWL__STATIONS", "/dev/zero");
+    let endless = endless.finish().await.expect_code(1);
+    assert!(endless.stdout.contains("it is a device; expected a regular file"), "{}", endless.stdout);
 }
 
 #[tokio::test]
-async fn a_file_without_stations_or_no_file_is_an_error_and_changes_nothing() {
+async fn a_missing_or_empty_station_file_is_an_error_and_changes_nothing() {
     let stage = Stage::small().await;
     stage.crawl().await;
     let before = stage.texts(ALL).await;
@@ -85,7 +78,7 @@ async fn stations_keep_their_ids_when_they_are_renamed_vanish_or_come_back() {
     let all = listed(&stage).await;
 
     stage.set_stations("새촌역,수도권,37.5553,126.9370,2호선\n");
-    stage.crawl().await;
+    stage.program(&["crawl", "--retire"]).finish().await.expect_code(0);
     assert_eq!(stage.texts(ALL).await, ["1 서울역 1호선 retired", "2 새촌역 2호선"]);
     assert!(listed(&stage).await.iter().all(|listing| listing.starts_with("새촌역")));
 
@@ -96,12 +89,13 @@ async fn stations_keep_their_ids_when_they_are_renamed_vanish_or_come_back() {
 }
 
 #[tokio::test]
-async fn a_keyword_taken_out_is_retired_and_its_listings_go() {
+async fn a_removed_keyword_is_retired_and_loses_its_listings() {
     let stage = Stage::small().await;
     stage.crawl().await;
     let all = listed(&stage).await;
 
-    stage.program(&["crawl"]).set("SANGGWOND_CRAWL__KEYWORDS", "카페").finish().await.expect_code(0);
+    let retire = stage.program(&["crawl", "--retire"]).set("SANGGWOND_CRAWL__KEYWORDS", "카페");
+    retire.finish().await.expect_code(0);
     assert_eq!(stage.texts("select query from keyword where retired_at is not null").await, ["공원"]);
     assert!(listed(&stage).await.iter().all(|listing| listing.contains("카페")));
 
@@ -111,27 +105,28 @@ async fn a_keyword_taken_out_is_retired_and_its_listings_go() {
 }
 
 #[tokio::test]
-async fn another_radius_lists_known_places_anew() {
+async fn another_radius_recomputes_the_listings() {
     let stage = Stage::small().await;
     stage.crawl().await;
     let all = listed(&stage).await;
 
-    stage.program(&["crawl"]).set("SANGGWOND_CRAWL__RADIUS_M", "100").finish().await.expect_code(0);
+    let retire = &["crawl", "--retire"];
+    stage.program(retire).set("SANGGWOND_CRAWL__RADIUS_M", "100").finish().await.expect_code(0);
     let near = listed(&stage).await;
     assert!(near.len() < all.len() && near.is_subset(&all), "{near:?}");
 
-    stage.crawl().await;
+    stage.program(retire).finish().await.expect_code(0);
     assert_eq!(listed(&stage).await, all);
 }
 
 #[tokio::test]
-async fn a_new_station_gets_what_is_known_around_it_when_the_run_opens() {
+async fn a_new_station_gets_listings_of_known_places_when_a_run_opens() {
     let stage = Stage::small().await;
     stage.set_stations("신촌역,수도권,37.5602,126.9430,경의중앙선\n");
     stage.crawl().await;
-    stage.set_stations(ground::STATIONS);
+    stage.set_stations(town::STATIONS);
 
-    // Only the park is searched for, but the cafés are known.
+    // Only 공원 is searched for, but the cafés are already known.
     stage.program(&["crawl", "--keyword", "공원"]).finish().await.expect_code(0);
 
     let cafes = "select count(*) from listing join station using (station_id) join keyword using (keyword_id)
@@ -148,8 +143,11 @@ async fn a_station_that_moved_is_not_known_to_be_complete() {
     assert_eq!(stage.value::<i64>(complete).await, 2);
     stage.set_stations(&TWO.replace("126.9707", "126.9747"));
 
-    // Another station is crawled, so that nothing is learned about this one.
-    stage.program(&["crawl", "--station", "신촌"]).finish().await.expect_code(0);
+    // Stop the run before it has received any answer about the new position.
+    stage.standin.hold();
+    let running = stage.program(&["crawl"]).start();
+    stage.standin.reached(stage.standin.requests() + 1).await;
+    running.kill().await;
 
     assert_eq!(stage.value::<i64>(complete).await, 0);
 }

@@ -1,4 +1,4 @@
-//! What the daemon tells the service manager, as one hears it that is played by a socket.
+//! The daemon's notifications to the service manager, which a socket simulates.
 
 use std::time::Duration;
 
@@ -8,28 +8,28 @@ use tokio::net::UnixDatagram;
 use crate::support::Stage;
 use crate::support::program::Program;
 
-/// A notice that takes longer never comes.
+/// Time limit for a notification.
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// A service manager that listens.
-struct ServiceManager {
+/// A simulated service manager.
+pub(crate) struct ServiceManager {
     socket: UnixDatagram,
     path: String,
 }
 
 impl ServiceManager {
-    fn of(stage: &Stage) -> Self {
+    pub(crate) fn of(stage: &Stage) -> Self {
         let path = stage.folder.path().join("notify");
         Self { socket: UnixDatagram::bind(&path).unwrap(), path: path.to_str().unwrap().to_owned() }
     }
 
     /// The program as a service with a watchdog.
-    fn service(&self, program: Program) -> Program {
+    pub(crate) fn service(&self, program: Program) -> Program {
         program.set("NOTIFY_SOCKET", &self.path).set("WATCHDOG_USEC", "2000000")
     }
 
-    /// Waits for a notice with these words, and returns all up to it.
-    async fn hears(&self, words: &str) -> Vec<String> {
+    /// Waits for a notification with these words, and returns all notifications up to it.
+    pub(crate) async fn hears(&self, words: &str) -> Vec<String> {
         let mut heard = Vec::new();
         let listening = async {
             loop {
@@ -48,15 +48,14 @@ impl ServiceManager {
 }
 
 #[tokio::test]
-async fn it_is_ready_once_the_tables_are_there_and_says_what_comes_next() {
+async fn ready_is_sent_once_the_tables_exist_and_the_status_shows_the_next_run() {
     let stage = Stage::small().await;
     let manager = ServiceManager::of(&stage);
     let daemon = manager.service(stage.program(&[])).set("SANGGWOND_SCHEDULE__CATCH_UP_WINDOW", "0s").start();
 
     let heard = manager.hears("READY=1").await;
     let has_tables = stage.value::<bool>("select to_regclass('sanggwond.place_change') is not null").await;
-    daemon.signal(Signal::SIGTERM);
-    daemon.finish().await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
 
     assert!(has_tables);
     assert_eq!(heard[0], "STATUS=waiting for the database and its tables\n");
@@ -65,7 +64,7 @@ async fn it_is_ready_once_the_tables_are_there_and_says_what_comes_next() {
 }
 
 #[tokio::test]
-async fn it_asks_for_more_time_while_the_database_is_not_there() {
+async fn the_start_timeout_is_extended_while_the_database_is_unreachable() {
     let stage = Stage::small().await;
     let manager = ServiceManager::of(&stage);
     let away = stage.program(&[]).set("DATABASE_URL", "postgres://app@127.0.0.1:1/places");
@@ -73,14 +72,17 @@ async fn it_asks_for_more_time_while_the_database_is_not_there() {
 
     manager.hears("EXTEND_TIMEOUT_USEC=").await;
     let heard = manager.hears("EXTEND_TIMEOUT_USEC=").await;
-    daemon.signal(Signal::SIGTERM);
-    daemon.finish().await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
 
-    assert_eq!(heard, ["EXTEND_TIMEOUT_USEC=30000000\n"], "neither ready nor alive");
+    let (waiting, rest): (Vec<_>, Vec<_>) = heard.into_iter().partition(|notice| notice.starts_with("STATUS="));
+    assert_eq!(rest, ["EXTEND_TIMEOUT_USEC=30000000\n"], "neither ready nor alive");
+    let cause =
+        "STATUS=waiting for the database: could not reach the database places at 127.0.0.1:1: Connection refused";
+    assert!(waiting.iter().all(|status| status.starts_with(cause)) && !waiting.is_empty(), "{waiting:?}");
 }
 
 #[tokio::test]
-async fn the_watchdog_is_fed_by_a_scheduler_that_turns_however_seldom_it_looks() {
+async fn the_watchdog_is_reset_even_with_a_long_heartbeat() {
     let stage = Stage::small().await;
     let manager = ServiceManager::of(&stage);
     let mut daemon = manager.service(stage.program(&[])).set("SANGGWOND_SCHEDULE__HEARTBEAT", "1h").start();
@@ -90,12 +92,11 @@ async fn the_watchdog_is_fed_by_a_scheduler_that_turns_however_seldom_it_looks()
         manager.hears("WATCHDOG=1").await;
     }
 
-    daemon.signal(Signal::SIGTERM);
-    daemon.finish().await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
 }
 
 #[tokio::test]
-async fn the_watchdog_is_fed_while_a_run_waits_for_the_api_and_the_status_says_how_far_it_is() {
+async fn the_watchdog_is_reset_and_the_status_shows_the_progress_while_a_run_waits_for_the_api() {
     let stage = Stage::small().await;
     let manager = ServiceManager::of(&stage);
     stage.standin.hold();
@@ -108,12 +109,11 @@ async fn the_watchdog_is_fed_while_a_run_waits_for_the_api_and_the_status_says_h
     }
 
     stage.standin.release();
-    daemon.signal(Signal::SIGTERM);
-    daemon.finish().await.expect_code(0);
+    daemon.terminate().await.expect_code(0);
 }
 
 #[tokio::test]
-async fn it_says_that_it_stops_and_asks_for_time_until_it_has() {
+async fn stopping_is_sent_and_the_stop_timeout_is_extended() {
     let stage = Stage::small().await;
     let manager = ServiceManager::of(&stage);
     stage.standin.hold();

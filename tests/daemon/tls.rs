@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL, against a real server with a certificate of a private authority.
+//! TLS connections to a real PostgreSQL server with a certificate of a private authority.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use crate::support::Stage;
 use crate::support::server::folder_for_a_server;
 
-/// Makes two authorities, a certificate of the first for `localhost`, and a server that takes nothing but TLS. `$0` is its folder,
-/// `$1` its port.
+/// Creates two authorities, a certificate of the first for `localhost`, and a server that accepts only TLS. `$0` is its
+/// folder, `$1` its port.
 const START: &str = r#"
     cd "$0"
     PATH=$PATH:$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
@@ -21,8 +21,10 @@ const START: &str = r#"
     openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem
     as_server=
     if [ "$(id -u)" = 0 ]; then
-        chown postgres . server.key
-        as_server='setpriv --reuid=postgres --regid=postgres --clear-groups'
+        account=postgres
+        id -u $account || account=nobody
+        chown $account . server.key
+        as_server="setpriv --reuid=$account --regid=$(id -g $account) --clear-groups"
     fi
     $as_server initdb -D data -U postgres -A trust -E UTF8 --no-locale
     echo 'hostssl all all all trust' | $as_server tee data/pg_hba.conf
@@ -32,7 +34,10 @@ const START: &str = r#"
 const STOP: &str = r#"
     PATH=$PATH:$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
     as_server=
-    [ "$(id -u)" != 0 ] || as_server='setpriv --reuid=postgres --regid=postgres --clear-groups'
+    if [ "$(id -u)" = 0 ]; then
+        account=$(stat -c %U "$0/data")
+        as_server="setpriv --reuid=$account --regid=$(id -g $account) --clear-groups"
+    fi
     cd / && $as_server pg_ctl stop -m immediate -D "$0/data""#;
 
 /// A server that is stopped at the end of the test.
@@ -44,7 +49,7 @@ struct TlsServer {
 impl TlsServer {
     fn start() -> Self {
         let folder = folder_for_a_server();
-        // Free a moment ago, which is as sure as a port can be had for another program.
+        // The port was free a moment ago. A port cannot be reserved for another program more safely than that.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         assert!(shell(START, folder.path(), &port.to_string()), "the server does not start");
         Self { folder, port }
@@ -73,7 +78,7 @@ fn shell(script: &str, folder: &Path, argument: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_certificate_is_verified_in_full() {
+async fn sslmode_verify_full_checks_the_authority_and_the_host_name() {
     let server = tokio::task::spawn_blocking(TlsServer::start).await.unwrap();
     let stage = Stage::small().await;
     let crawl = |url: &str| stage.program(&["crawl"]).set("DATABASE_URL", url).finish();

@@ -1,7 +1,8 @@
-//! Eight weeks of a changing world: after every week the tables are compared with what the world says.
+//! Eight weeks of a changing world: after every week the tables are compared with the world.
 //!
-//! Places open, close, move and get other names and phone numbers; one week the API fails, two weeks it finds nothing, one
-//! week a third of the cafés is missing in its answers, and then it is good again.
+//! Places open, close, move, and get other names and phone numbers. In one week a quarter of the requests fails, in two
+//! weeks the API returns no places, and in one week a third of the cafés is missing from its answers. Then it works
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +15,10 @@ use sqlx::Row;
 use crate::held::{ALL_KEYWORDS, Held};
 use crate::support::Stage;
 
-/// Well within the radius of 1,000 m, whole metres rounded down.
+/// Well within the radius of 1000 m, so that rounding to whole metres does not matter.
 const WELL_WITHIN_M: f64 = 997.0;
 
-/// What happens in a week.
+/// The state of the API in a week.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Week {
     Good,
@@ -26,12 +27,12 @@ enum Week {
     Thinned,
 }
 
-/// The weeks, from 0 on. The run of a week has the next number.
+/// The weeks, numbered from 0. The run of week n has the number n + 1.
 const WEEKS: [Week; 8] =
     [Week::Good, Week::Good, Week::Failing, Week::Empty, Week::Empty, Week::Thinned, Week::Good, Week::Good];
 
-/// Links that two complete cells have looked for in vain since the last run that found them, and that are not given up.
-/// What was held back is no look: all of weeks 3 and 4, and the cafés of week 5.
+/// Places of matches that at least two complete cells missed since the last run that found them, but that are not
+/// dropped. Misses that the guard discarded do not count: all of weeks 3 and 4, and those of 카페 in week 5.
 const OVERDUE: &str = "
     select distinct link.place_id from place_keyword link join place using (place_id) join keyword using (keyword_id)
     where link.gone_at is null and (
@@ -45,14 +46,14 @@ const OVERDUE: &str = "
             and (listing.distance_m < 997 or (place.longitude between west + 3e-5 and east - 3e-5
                 and place.latitude between south + 3e-5 and north - 3e-5)))) >= 2";
 
-/// What the tables hold before a run.
+/// The content of the tables before a run.
 struct Before {
     places: BTreeMap<String, Map<String, Value>>,
-    /// Stations and keywords that are complete, as `name@longitude|keyword`.
+    /// Stations and keywords that are covered completely, as `name@longitude|keyword`.
     complete: BTreeSet<String>,
 }
 
-/// The world and the program that follows it.
+/// The worlds, and the stage on which the program crawls them.
 struct Play {
     stage: Stage,
     stations: Vec<Station>,
@@ -60,7 +61,7 @@ struct Play {
     worlds: Vec<World>,
 }
 
-/// Some hundred stations of three regions, crowded ones among them.
+/// The stations of 대전, 광주 and line 2, crowded ones among them.
 fn some_stations() -> Vec<Station> {
     let (stations, _) = stations::load(None).unwrap();
     let is_wanted = |station: &Station| {
@@ -100,14 +101,14 @@ impl Play {
         let expected = match kind {
             Week::Good => "",
             Week::Failing => "failed twice",
-            Week::Empty => "`sanggwond crawl --accept-closings` believes it",
-            Week::Thinned => "is taken for gone: 카페 ",
+            Week::Empty => "`sanggwond crawl --accept-closings` accepts it",
+            Week::Thinned => "counts as missing: 카페 ",
         };
         assert!(reason.contains(expected), "week {week}: {reason}");
         self.nothing_is_closed_that_is_there(week).await;
         self.openings_are_true(week, &before).await;
         self.changes_are_told(week, &before).await;
-        // Where the API fails, asking for a place by name fails, too, and it waits for the next good week.
+        // If the API fails, searches by name fail too, and the closing waits for the next good week.
         if kind == Week::Good {
             self.nothing_is_overdue(week).await;
             self.what_is_there_is_stored(week).await;
@@ -127,7 +128,7 @@ impl Play {
     }
 
     async fn before(&self) -> Before {
-        // Before the first run there is no table.
+        // Before the first run there are no tables.
         if self.stage.value::<bool>("select to_regclass('sanggwond.place') is null").await {
             return Before { places: BTreeMap::new(), complete: BTreeSet::new() };
         }
@@ -162,8 +163,8 @@ impl Play {
         assert!(missed.is_empty(), "week {week}: {missed:?} should be closed by now");
     }
 
-    /// Exactly what is new, and found on ground that was complete before, is told to have opened; and the last look without it
-    /// was one.
+    /// Expects an opening for exactly the places that are new and were found in an area that was covered completely
+    /// before, and that the place really was not there at `not_before`.
     async fn openings_are_true(&self, week: usize, before: &Before) {
         let links = "select format('%s|%s', place_id, query) from place_keyword join keyword using (keyword_id)
              where last_seen_run = (select max(crawl_run_id) from crawl_run)";
@@ -200,7 +201,7 @@ impl Play {
         assert!(!is_first_look_without_failures || told.len() > 5, "week {week}: {} openings are no test", told.len());
     }
 
-    /// What differs from before is told, and nothing else.
+    /// Expects a change for every place whose content differs from before, and for no other.
     async fn changes_are_told(&self, week: usize, before: &Before) {
         let after = self.contents().await;
         let mut expected = BTreeMap::new();
@@ -224,7 +225,8 @@ impl Play {
         assert!(WEEKS[week] != Week::Good || week == 0 || told.len() > 20, "week {week}: {} changes", told.len());
     }
 
-    /// All that the API shows of the world is stored as it is, and of what is listed everything is there or has just gone.
+    /// Expects that all places and listings that the API shows are stored. With complete coverage, each listing of an
+    /// open place must be true.
     async fn what_is_there_is_stored(&self, week: usize) {
         let shown = if self.coverage == "complete" { usize::MAX } else { 45 };
         let expected = Held::shown_by(&self.worlds[week], &self.stations, shown);
@@ -252,7 +254,7 @@ fn switches(week: Week) -> Switches {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn eight_weeks_around_stations_are_told_as_they_were() {
+async fn eight_weeks_of_coverage_station_are_recorded_as_they_happened() {
     let play = Play::new("station").await;
     for week in 0..WEEKS.len() {
         play.play(week).await;
@@ -260,7 +262,7 @@ async fn eight_weeks_around_stations_are_told_as_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn eight_weeks_of_every_place_are_told_as_they_were() {
+async fn eight_weeks_of_coverage_complete_are_recorded_as_they_happened() {
     let play = Play::new("complete").await;
     for week in 0..WEEKS.len() {
         play.play(week).await;

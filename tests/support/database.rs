@@ -11,9 +11,9 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A database that is dropped at the end of the test.
 pub(crate) struct Database {
-    /// What it is called.
+    /// Its name.
     pub(crate) name: String,
-    /// Where it is.
+    /// Its URL.
     pub(crate) url: String,
     /// Connections to it, with the schema in the search path.
     pub(crate) pool: PgPool,
@@ -28,7 +28,7 @@ impl Database {
         Self::at(name).await
     }
 
-    /// The database of this name and a suffix, which is dropped as well.
+    /// The database that has this name with a suffix. It is not created here, but dropped at the end of the test.
     pub(crate) async fn sibling(&self, suffix: &str) -> Self {
         Self::at(format!("{}{suffix}", self.name)).await
     }
@@ -44,7 +44,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let drop_it = format!("drop database if exists {} with (force)", self.name);
-        // The test's own runtime cannot be waited for in here. A test that is failing already need not fail twice.
+        // `drop` cannot wait on the runtime of the test. Errors are ignored, because the test may be failing already.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(run(&drop_it));
@@ -53,7 +53,7 @@ impl Drop for Database {
     }
 }
 
-/// Sends a statement to the server's own database.
+/// Executes statements in the default database of the server.
 pub(crate) async fn run(sql: &str) {
     let mut connection = PgConnection::connect_with(&server().await.options).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();

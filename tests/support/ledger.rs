@@ -1,10 +1,22 @@
-//! What must be true of every ledger.
+//! Invariants of the ledger (`crawl_cell`).
 
-/// Whether the counters of every run are the sums of its cells.
-pub(crate) const SUMS: &str = "select coalesce(bool_and(
-        r.cells_total = c.total and r.cells_done = c.done and r.cells_split = c.split and r.cells_failed = c.failed and r.cells_pending = c.pending
-        and r.requests = c.attempts and r.cells_truncated = c.truncated), false)
+use super::Stage;
+
+/// Every counter of a run that differs from the sum over its cells.
+const WRONG_COUNTERS: &str =
+    "select format('run %s: %s is %s, but its cells add up to %s', crawl_run_id, counter, counted, summed)
     from crawl_run r join (select crawl_run_id, count(*) as total, count(*) filter (where status = 'done') as done,
-        count(*) filter (where status = 'split') as split, count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'pending') as pending,
-        sum(attempts) as attempts, count(*) filter (where truncated) as truncated from crawl_cell group by 1) c
-    using (crawl_run_id)";
+            count(*) filter (where status = 'split') as split, count(*) filter (where status = 'failed') as failed,
+            count(*) filter (where status = 'pending') as pending, sum(attempts) as attempts,
+            count(*) filter (where truncated) as truncated from crawl_cell group by 1) c using (crawl_run_id),
+        lateral (values ('cells_total', r.cells_total, c.total), ('cells_done', r.cells_done, c.done),
+            ('cells_split', r.cells_split, c.split), ('cells_failed', r.cells_failed, c.failed),
+            ('cells_pending', r.cells_pending, c.pending), ('requests', r.requests, c.attempts),
+            ('cells_truncated', r.cells_truncated, c.truncated)) as pair (counter, counted, summed)
+    where counted is distinct from summed
+    union all select 'no run has cells' where not exists (select from crawl_cell)";
+
+/// The counters of all runs that differ from the sums over their cells, each as a sentence.
+pub(crate) async fn wrong_counters(stage: &Stage) -> Vec<String> {
+    stage.texts(WRONG_COUNTERS).await
+}

@@ -1,11 +1,15 @@
-//! The stage of the tests: a real PostgreSQL, a stand-in of the API that behaves, and the real binary between them.
+//! The environment of the tests: a real PostgreSQL, the stand-in for the API, and the real binary.
 
 pub(crate) mod database;
-pub(crate) mod ground;
+pub(crate) mod hostile;
 pub(crate) mod ledger;
+pub(crate) mod liar;
 pub(crate) mod program;
 pub(crate) mod server;
+pub(crate) mod table;
+pub(crate) mod town;
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
@@ -17,14 +21,29 @@ use tokio::task::JoinSet;
 use database::Database;
 use program::Program;
 
-/// The key that the programs are given; a test looks for it wherever it must not be.
+/// The API key of the programs. Tests check that it appears nowhere.
 pub(crate) const KEY: &str = "canary0123456789abcdef0123456789";
 
-/// A database and a stand-in of its own for one test.
+/// Reports that a test is skipped because something is not allowed here. With `TESTS_SKIP=never`, as in CI, it fails
+/// instead.
+pub(crate) fn skip(test: &str, why: &str) {
+    let is_allowed = std::env::var_os("TESTS_SKIP").is_none_or(|skip| skip != "never");
+    assert!(is_allowed, "{test} cannot run here: {why}");
+    lacks(test, why);
+}
+
+/// Reports that a test is skipped because this machine lacks something, on a separate line that the test harness does
+/// not hide.
+pub(crate) fn lacks(test: &str, why: &str) {
+    // The harness hides the output of macros such as `eprintln!` if the test passes.
+    std::io::stderr().write_all(format!("\nskipped: {test}: {why}\n").as_bytes()).unwrap();
+}
+
+/// The database, the stand-in and the folder of one test.
 pub(crate) struct Stage {
     /// The stand-in.
     pub(crate) standin: Standin,
-    /// Where it listens.
+    /// The URL of the stand-in.
     pub(crate) api_url: String,
     /// The database.
     pub(crate) database: Database,
@@ -34,7 +53,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Sets the stage: a fresh database, a stand-in that serves `world`, and the stations of `ground`.
+    /// Creates a fresh database, a stand-in that serves `world`, and a station file.
     pub(crate) async fn new(world: World, stations: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.toml"), "").unwrap();
@@ -47,9 +66,9 @@ impl Stage {
         Self { standin, api_url, database: Database::fresh().await, folder, _serving: serving }
     }
 
-    /// The small town of [`ground`].
+    /// A stage with the small town of [`town`].
     pub(crate) async fn small() -> Self {
-        Self::new(ground::world(), ground::STATIONS).await
+        Self::new(town::world(), town::STATIONS).await
     }
 
     /// Connections to the database, with the schema in the search path.
@@ -57,7 +76,7 @@ impl Stage {
         &self.database.pool
     }
 
-    /// The binary with these arguments, ready to work on this stage and without any wait that a test could do without.
+    /// The binary with these arguments, configured for this stage, without page delay and with a backoff of 1 ms.
     pub(crate) fn program(&self, arguments: &[&str]) -> Program {
         Program::new(arguments)
             .set("DATABASE_URL", &self.database.url)
@@ -66,25 +85,35 @@ impl Stage {
             .set("SANGGWOND_KAKAO__BACKOFF", "1ms")
             .set("SANGGWOND_CRAWL__PAGE_DELAY", "0s")
             .set("SANGGWOND_CRAWL__STATIONS", self.folder.path().join("stations.csv").to_str().unwrap())
-            .set("SANGGWOND_CRAWL__KEYWORDS", &ground::KEYWORDS.join(","))
+            .set("SANGGWOND_CRAWL__KEYWORDS", town::KEYWORDS.join(","))
             .config(&self.folder.path().join("config.toml"))
     }
 
-    /// The daemon with a clock that begins at an instant (UTC) and goes on from there.
+    /// The daemon with a clock that starts at an instant (UTC) and runs on.
     pub(crate) fn daemon_from(&self, instant: &str) -> Program {
-        self.fake_clock().set("FAKETIME", &format!("@{instant}"))
+        self.fake_clock().set("FAKETIME", format!("@{instant}"))
     }
 
-    /// The daemon with a clock that is as far from the real one as `file` says, such as `+3600s`, at any moment.
+    /// The daemon with a clock whose offset from the real one is in `file`, such as `+3600s`. The file is read again on
+    /// every use of the clock.
     pub(crate) fn daemon_with_clock(&self, file: &Path) -> Program {
         self.fake_clock().set("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()).set("FAKETIME_NO_CACHE", "1")
     }
 
+    /// The binary with these arguments and a clock that starts at an instant (UTC).
+    pub(crate) fn program_at(&self, instant: &str, arguments: &[&str]) -> Program {
+        self.with_fake_clock(arguments).set("FAKETIME", format!("@{instant}"))
+    }
+
     fn fake_clock(&self) -> Program {
+        self.with_fake_clock(&[])
+    }
+
+    fn with_fake_clock(&self, arguments: &[&str]) -> Program {
         let folders = std::fs::read_dir("/usr/lib").unwrap();
         let mut libraries = folders.map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"));
         let library = libraries.find(|path| path.exists()).expect("libfaketime is installed (Debian: faketime)");
-        self.program(&[])
+        self.program(arguments)
             .set("LD_PRELOAD", library.to_str().unwrap())
             .set("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .set("TZ", "UTC")
@@ -95,12 +124,12 @@ impl Stage {
         std::fs::write(self.folder.path().join("stations.csv"), stations).unwrap();
     }
 
-    /// Crawls everything once, and expects it to succeed.
+    /// Crawls everything once, and expects exit code 0.
     pub(crate) async fn crawl(&self) {
         self.program(&["crawl"]).finish().await.expect_code(0);
     }
 
-    /// One value out of the database.
+    /// One value from the database.
     pub(crate) async fn value<T>(&self, sql: &'static str) -> T
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
@@ -108,12 +137,23 @@ impl Stage {
         sqlx::query_scalar(sql).fetch_one(self.pool()).await.unwrap()
     }
 
-    /// All rows of a query whose columns are one text each.
+    /// All rows of a query that returns one text column.
     pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
         sqlx::query_scalar(sql).fetch_all(self.pool()).await.unwrap()
     }
 
-    /// Makes new transactions of the database read-only, or not.
+    /// The rows of a query as a table with the names of the columns, for a snapshot.
+    pub(crate) async fn rows(&self, sql: &'static str) -> String {
+        table::of(&sqlx::raw_sql(sql).fetch_all(self.pool()).await.unwrap())
+    }
+
+    /// The rows of a query, each as a JSON object with the names of the columns.
+    pub(crate) async fn json_rows(&self, sql: &'static str) -> Vec<String> {
+        let sql = format!("select row_to_json(t)::text from ({sql}) t");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(self.pool()).await.unwrap()
+    }
+
+    /// Makes new transactions of the database read-only, or writable again.
     pub(crate) async fn read_only(&self, is_read_only: bool) {
         let database = &self.database.name;
         database::run(&format!("alter database {database} set default_transaction_read_only = {is_read_only}")).await;
@@ -124,12 +164,33 @@ impl Stage {
         let waiting = "select count(*) from pg_stat_activity where datname = current_database()
              and application_name = 'sanggwond' and wait_event_type = 'Lock'";
         while self.value::<i64>(waiting).await == 0 {
-            // The server gives no sign when a session begins to wait.
+            // Poll, because the server sends no notification when a session starts to wait.
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
 
-    /// Ends all connections to the database but the test's own.
+    /// Moves all runs 8 days back, so that another run is due.
+    pub(crate) async fn a_week_passes(&self) {
+        self.execute(
+            "update crawl_run set started_at = started_at - interval '8 days',
+                 finished_at = finished_at - interval '8 days', heartbeat_at = heartbeat_at - interval '8 days'",
+        )
+        .await;
+    }
+
+    /// Waits until a query returns true.
+    pub(crate) async fn becomes_true(&self, sql: &'static str) {
+        let waiting = async {
+            while !self.value::<bool>(sql).await {
+                // Poll, because the server sends no notification when a row changes.
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let is_true = tokio::time::timeout(program::PATIENCE, waiting).await.is_ok();
+        assert!(is_true, "it never became true: {sql}");
+    }
+
+    /// Closes all connections of the program to the database.
     pub(crate) async fn hang_up(&self) {
         self.value::<i64>(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity
@@ -138,8 +199,8 @@ impl Stage {
         .await;
     }
 
-    /// Changes the database behind the program's back.
-    pub(crate) async fn execute(&self, sql: &'static str) {
-        sqlx::raw_sql(sql).execute(self.pool()).await.unwrap();
+    /// Executes statements in the database directly, without the program.
+    pub(crate) async fn execute(&self, sql: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(self.pool()).await.unwrap();
     }
 }

@@ -1,11 +1,10 @@
-//! The PostgreSQL server of the tests: the one of `DATABASE_URL`, else a private one for this process.
+//! The PostgreSQL server of the tests: the one of `DATABASE_URL`, or a private one for this process if it is unset.
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
-use std::sync::Mutex;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,13 +12,13 @@ use sanggwond::store::private_server::PrivateServer;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 static SERVER: OnceCell<Server> = OnceCell::const_new();
 
-/// A server and how it is reached.
+/// A server and how to connect to it.
 pub(crate) struct Server {
-    /// A database of it.
+    /// Connection options of its default database.
     pub(crate) options: PgConnectOptions,
     private: Option<Private>,
 }
@@ -27,24 +26,24 @@ pub(crate) struct Server {
 /// The server of this process.
 struct Private {
     folder: PathBuf,
-    /// Held to the end of the process: nobody else may stop the server.
+    /// Kept until the end of the process, so that no other process stops the server.
     held: Mutex<Option<PrivateServer>>,
     /// Stops the server when the tests are over.
     _watcher: Child,
 }
 
-/// How a server goes down.
+/// How a server is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shutdown {
-    /// Sessions are ended, and all is written.
+    /// Sessions are terminated, and all data is written to disk.
     Fast,
-    /// As in a crash: the next start recovers.
+    /// Like a crash: the next start runs crash recovery.
     Immediate,
 }
 
 /// The server of this process.
 pub(crate) async fn server() -> &'static Server {
-    SERVER.get_or_init(Server::start).await
+    SERVER.get_or_init(|| Box::pin(Server::start())).await
 }
 
 impl Server {
@@ -58,13 +57,13 @@ impl Server {
 
     async fn start_private() -> Self {
         let folder = folder_for_a_server().keep();
-        let at = folder.clone();
-        let started = tokio::task::spawn_blocking(move || PrivateServer::start(&at, &[])).await.unwrap().unwrap();
+        let started = PrivateServer::start(&folder, &[]).await.unwrap();
         let options = PgConnectOptions::new_without_pgpass()
             .socket(folder.join("postgres"))
             .username("postgres")
             .database("postgres");
-        // The tests' data need not survive a power cut, and a restart by a test must not wait for a checkpoint.
+        // The data of the tests need not survive a power failure, and a restart by a test must not wait for a
+        // checkpoint.
         let mut connection = PgConnection::connect_with(&options).await.unwrap();
         sqlx::raw_sql("alter system set fsync = off").execute(&mut connection).await.unwrap();
         sqlx::raw_sql("select pg_reload_conf()").execute(&mut connection).await.unwrap();
@@ -73,15 +72,21 @@ impl Server {
         Self { options, private: Some(Private { folder, held: Mutex::new(Some(started)), _watcher: watcher }) }
     }
 
-    /// Whether it is ours to restart.
+    /// Whether it is the private server, which a test may restart.
     pub(crate) fn is_private(&self) -> bool {
         self.private.is_some()
     }
 
-    /// Takes the private server down and starts it again.
+    /// The user and the group that the private server runs as.
+    pub(crate) fn account(&self) -> (u32, u32) {
+        let private = self.private.as_ref().expect("only a private server has its account here");
+        let data = std::fs::metadata(private.folder.join("postgres/data")).unwrap();
+        (data.uid(), data.gid())
+    }
+
+    /// Stops the private server and starts it again.
     pub(crate) async fn restart(&'static self, how: Shutdown) {
-        let private = self.private.as_ref().expect("only a private server is restarted");
-        tokio::task::spawn_blocking(move || private.restart(how)).await.unwrap();
+        self.private.as_ref().expect("only a private server is restarted").restart(how).await;
     }
 
     /// The URL of a database of this server.
@@ -95,26 +100,36 @@ impl Server {
     }
 }
 
-/// A folder that the account of a server may enter, so not within the clone.
+/// Maximum length, in bytes, of the path of the parent folder. The path of the socket below it must not become too
+/// long.
+const LONGEST: usize = 50;
+
+/// A folder for a server. Its account can enter the folder, which is therefore not inside the clone, and the path is
+/// short enough for a socket.
 pub(crate) fn folder_for_a_server() -> TempDir {
-    let folder = tempfile::Builder::new().prefix("sanggwond-tests-").tempdir().unwrap();
+    let is_open = |folder: &Path| std::fs::metadata(folder).is_ok_and(|about| about.permissions().mode() & 0o001 != 0);
+    let is_fit = |folder: &&PathBuf| folder.as_os_str().len() <= LONGEST && folder.ancestors().all(is_open);
+    let folders = [std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")];
+    let folder = folders.iter().find(is_fit).expect("a folder for temporary files that every account may enter");
+    let folder = tempfile::Builder::new().prefix("sanggwond-tests-").tempdir_in(folder).unwrap();
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     folder
 }
 
 impl Private {
-    fn restart(&self, how: Shutdown) {
-        let mut held = self.held.lock().unwrap();
+    async fn restart(&self, how: Shutdown) {
+        let mut held = self.held.lock().await;
         if how == Shutdown::Immediate {
             let pid_file = std::fs::read_to_string(self.folder.join("postgres/data/postmaster.pid")).unwrap();
             kill(Pid::from_raw(pid_file.lines().next().unwrap().parse().unwrap()), Signal::SIGQUIT).unwrap();
         }
-        held.take().unwrap().leave().unwrap();
-        *held = Some(PrivateServer::start(&self.folder, &[]).unwrap());
+        held.take().unwrap().leave().await.unwrap();
+        *held = Some(PrivateServer::start(&self.folder, &[]).await.unwrap());
     }
 }
 
-/// Stops the server when this process ends, however it ends: then its end of the pipe is closed.
+/// Starts a process that stops the server when this one ends, for whatever reason: then the pipe between them is
+/// closed.
 fn watch(folder: PathBuf) -> Child {
     let script = r#"cat >/dev/null; kill -INT "$(head -n 1 "$0/postgres/data/postmaster.pid")"
         while [ -e "$0/postgres/data/postmaster.pid" ]; do sleep 0.1; done; rm -rf "$0""#;

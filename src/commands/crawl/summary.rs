@@ -1,59 +1,78 @@
-//! What is said at the end of a crawl: what was fetched, new, changed, failed, and where to look.
+//! The summary at the end of a crawl: counts, status, and where to find details.
 
 use serde_json::json;
 
-use crate::commands::{Format, print};
+use crate::commands::Format;
+use crate::commands::output::{print, print_json};
 use crate::domain::run::Status;
+use crate::domain::words::counted;
 use crate::runner::Report;
 
-pub(super) fn show(report: &Report, format: Format) {
+pub(super) fn show(report: &Report, format: Format) -> anyhow::Result<()> {
     match format {
-        Format::Text => tell(report),
-        Format::Json => print(&as_json(report).to_string()),
+        Format::Text => lines(report).iter().try_for_each(|line| print(line)),
+        Format::Json => print_json(&as_json(report)),
     }
 }
 
-fn tell(report: &Report) {
-    let Report { run, closing, counts, elapsed, in_requests } = report;
-    let reason = closing.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+fn lines(report: &Report) -> [String; 7] {
+    let Report { run, end, counts, elapsed, in_requests } = report;
+    let reason = end.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let seconds = elapsed.as_secs_f64();
-    print(&format!("run {run} {}{reason}", closing.status));
-    let split = if counts.cells_split > 0 { format!(", {} divided", counts.cells_split) } else { String::new() };
-    print(&format!(
-        "cells     {} of {} done{split}, {} failed, {} cut off by the API at what it shows of a search",
-        counts.cells_done, counts.cells_total, counts.cells_failed, counts.cells_truncated
-    ));
-    print(&format!(
-        "requests  {} sent, {} of them repeated, {} throttled",
-        counts.requests, counts.retries, counts.throttled
-    ));
-    print(&format!(
-        "places    {} seen, {} new, {} changed; {} documents left out",
-        counts.places_seen, counts.places_new, counts.places_changed, counts.documents_rejected
-    ));
-    print(&format!(
-        "missing   {} looked for and not found, {} closed, {} reopened",
-        counts.places_missed, counts.places_closed, counts.places_reopened
-    ));
-    print(&format!(
-        "time      {seconds:.1} s, {:.1} requests in flight on average",
-        in_requests.as_secs_f64() / seconds
-    ));
-    print(match closing.status {
-        Status::Interrupted => "`sanggwond crawl` goes on with it; `sanggwond runs` shows the history",
-        Status::Partial | Status::Failed => "`sanggwond runs` shows the history, the view run_failure each failed cell",
-        Status::Succeeded | Status::Running | Status::Skipped => {
-            "`sanggwond runs` shows the history, the view local_info the places"
+    // A split cell counts as done, because its sub-rectangles are separate cells.
+    let split = match counts.cells_split {
+        0 => String::new(),
+        split => format!(" ({split} of them split into smaller ones)"),
+    };
+    let rejected = match counts.documents_rejected {
+        0 => String::new(),
+        some => format!("; {} rejected", counted(some, "document", "documents")),
+    };
+    let cut = match counts.texts_cut {
+        0 => String::new(),
+        some => format!("; {} cut", counted(some, "text", "texts")),
+    };
+    let next = match end.status {
+        Status::Interrupted => "`sanggwond crawl` resumes it; `sanggwond runs` shows the history",
+        Status::Partial | Status::Failed => {
+            "`sanggwond runs` shows the history, the view run_failure shows each failed cell"
         }
-    });
+        Status::Succeeded | Status::Running | Status::Skipped => {
+            "`sanggwond runs` shows the history, the view local_info shows the places"
+        }
+    };
+    [
+        format!("run {run} {}{reason}", end.status),
+        format!(
+            "cells     {} of {} done{split}, {} failed, {} truncated by the API's 45-result limit",
+            counts.cells_done + counts.cells_split,
+            counts.cells_total,
+            counts.cells_failed,
+            counts.cells_truncated
+        ),
+        format!(
+            "requests  {} sent, {} of them repeated, {} throttled",
+            counts.requests, counts.retries, counts.throttled
+        ),
+        format!(
+            "places    {} seen, {} new, {} changed{rejected}{cut}",
+            counts.places_seen, counts.places_new, counts.places_changed
+        ),
+        format!(
+            "missing   {} known places not found, {} closed, {} reopened",
+            counts.places_missed, counts.places_closed, counts.places_reopened
+        ),
+        format!("time      {seconds:.1} s, {:.1} requests in flight on average", in_requests.as_secs_f64() / seconds),
+        next.to_owned(),
+    ]
 }
 
 fn as_json(report: &Report) -> serde_json::Value {
-    let Report { run, closing, counts, elapsed, in_requests } = report;
+    let Report { run, end, counts, elapsed, in_requests } = report;
     json!({
         "crawl_run_id": run.0,
-        "status": closing.status.as_str(),
-        "reason": closing.reason,
+        "status": end.status.as_str(),
+        "reason": end.reason,
         "cells_total": counts.cells_total,
         "cells_done": counts.cells_done,
         "cells_split": counts.cells_split,
@@ -63,6 +82,7 @@ fn as_json(report: &Report) -> serde_json::Value {
         "retries": counts.retries,
         "throttled": counts.throttled,
         "documents_rejected": counts.documents_rejected,
+        "texts_cut": counts.texts_cut,
         "places_seen": counts.places_seen,
         "places_new": counts.places_new,
         "places_changed": counts.places_changed,

@@ -1,12 +1,12 @@
-//! How places are written: as rows with commas, or as features.
+//! Writes places as CSV rows or GeoJSON features.
 
 use std::io::Write;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
 use super::SheetFormat;
-use crate::commands::output::csv_writer;
+use crate::clock::rfc3339;
+use crate::commands::output::{CsvWriter, Dialect};
 use crate::store::PlaceRow;
 
 /// The header of a CSV.
@@ -32,19 +32,19 @@ const COLUMNS: [&str; 16] = [
 /// A file that is being written.
 pub(super) enum Sheet<W: Write> {
     /// RFC 4180.
-    Csv(Box<csv::Writer<W>>),
-    /// RFC 7946: where it goes, and what comes before the next feature.
+    Csv(Box<CsvWriter<W>>, Dialect),
+    /// RFC 7946: the destination, and the separator before the next feature.
     Geojson(W, &'static str),
 }
 
 impl<W: Write> Sheet<W> {
-    /// Begins with what comes before all places.
-    pub(super) fn begin(format: SheetFormat, mut to: W) -> anyhow::Result<Self> {
+    /// Starts a file: writes the CSV header, or the start of the GeoJSON collection.
+    pub(super) fn begin(format: SheetFormat, dialect: Dialect, mut to: W) -> anyhow::Result<Self> {
         match format {
             SheetFormat::Csv => {
-                let mut to = csv_writer(to);
-                to.write_record(COLUMNS)?;
-                Ok(Self::Csv(Box::new(to)))
+                let mut to = CsvWriter::new(to, dialect)?;
+                to.row(COLUMNS)?;
+                Ok(Self::Csv(Box::new(to), dialect))
             }
             SheetFormat::Geojson => {
                 write!(to, "{{\"type\":\"FeatureCollection\",\"features\":[")?;
@@ -56,7 +56,7 @@ impl<W: Write> Sheet<W> {
     /// Adds a place.
     pub(super) fn add(&mut self, place: &PlaceRow) -> anyhow::Result<()> {
         match self {
-            Self::Csv(to) => to.write_record(record(place))?,
+            Self::Csv(to, dialect) => to.row(record(place, *dialect))?,
             Self::Geojson(to, before) => {
                 write!(to, "{before}{}", feature(place))?;
                 *before = ",\n";
@@ -65,10 +65,10 @@ impl<W: Write> Sheet<W> {
         Ok(())
     }
 
-    /// Ends with what comes after all places.
+    /// Ends the file and flushes it.
     pub(super) fn finish(self) -> anyhow::Result<()> {
         match self {
-            Self::Csv(mut to) => to.flush()?,
+            Self::Csv(to, _) => to.finish()?,
             Self::Geojson(mut to, _) => {
                 write!(to, "\n]}}\n")?;
                 to.flush()?;
@@ -78,7 +78,7 @@ impl<W: Write> Sheet<W> {
     }
 }
 
-fn record(place: &PlaceRow) -> [String; 16] {
+fn record(place: &PlaceRow, dialect: Dialect) -> [String; 16] {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     [
         place.place_id.clone(),
@@ -94,9 +94,9 @@ fn record(place: &PlaceRow) -> [String; 16] {
         place.keywords.join(";"),
         text(&place.station),
         place.distance_m.map(|metres| metres.to_string()).unwrap_or_default(),
-        instant(place.first_seen_at),
-        instant(place.changed_at),
-        place.closed_at.map(instant).unwrap_or_default(),
+        dialect.instant(place.first_seen_at),
+        dialect.instant(place.changed_at),
+        place.closed_at.map(|at| dialect.instant(at)).unwrap_or_default(),
     ]
 }
 
@@ -117,18 +117,14 @@ fn feature(place: &PlaceRow) -> serde_json::Value {
             "keywords": place.keywords,
             "station": place.station,
             "distance_m": place.distance_m,
-            "first_seen_at": instant(place.first_seen_at),
-            "changed_at": instant(place.changed_at),
-            "closed_at": place.closed_at.map(instant),
+            "first_seen_at": rfc3339(place.first_seen_at),
+            "changed_at": rfc3339(place.changed_at),
+            "closed_at": place.closed_at.map(rfc3339),
         },
     })
 }
 
-/// Degrees to the seventh decimal, a centimetre.
+/// Degrees rounded to 7 decimals, about 1 cm.
 fn degrees(degrees: f64) -> f64 {
     (degrees * 1e7).round() / 1e7
-}
-
-fn instant(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -1,33 +1,56 @@
-//! Where to cut a rectangle in two: through gaps, because a rectangle grows before it is searched and what lies on a cut is
-//! found on both sides of it.
+//! Chooses where to cut a rectangle in two.
+//!
+//! A rectangle longer than the API allows is cut for that reason first, whatever it contains. Otherwise the best cut is the one
+//! whose parts are expected to need the fewest requests ([`Requests`]). For example, 60 places that do not change need four
+//! pages if the cut leaves 15, 30 or 45 of them on one side (45 + 15 = 3 + 1 pages), and five for any other cut (40 + 20 =
+//! 3 + 2 pages).
+//!
+//! Rectangles grow before they are searched, so a place close to a cut is found on both sides, and counts twice:
+//!
+//! ```text
+//!             cut
+//!         :    |    :
+//!    A    :  B |    :        C        A and C are found on one side, B on both
+//!    o    :  o |    :        o
+//!         :    |    :
+//!         |<-->|<-->|
+//!          GROWTH, about 1 m
+//! ```
+//!
+//! Therefore cuts go through the middle of gaps. In a gap too narrow for that, cuts [`ROOM`] (slightly more than `GROWTH`)
+//! beside either end are tried, too. Positions in a square with sides of twice the growth ([`HEAP`]) are on both sides of
+//! every cut between them. They can only be separated from the others, by a cut beside them.
 
+use std::cmp::Ordering;
+
+use super::requests::Requests;
 use crate::domain::geo::{GROWTH, LatLng, Rect};
 
-/// Neither side of a rectangle is longer, its growth included.
+/// Maximum length of a side, in metres. With its growth a side stays below 20 km.
 const MAX_SIDE_M: f64 = 19_900.0;
 
-/// A rectangle is not divided below this: its growth is nearly as large.
+/// Sides of at most this length, in metres, are not divided: the growth (about 1 m on each side) is nearly as large.
 const MIN_SIDE_M: f64 = 2.6;
 
-/// A cut that is so far from a position, in degrees, leaves it on one side: a little more than a piece grows.
+/// The distance from a cut, in degrees, at which a position is found on one side only: slightly more than the growth.
 pub(super) const ROOM: f64 = GROWTH * 1.05;
 
-/// Positions that are no farther apart, in degrees, are a heap, which no cut can divide: pieces grow to both sides of it.
+/// Positions within a square of this side, in degrees, are a heap, which no cut can divide: both parts would grow over it.
 const HEAP: f64 = 2.0 * GROWTH;
 
-/// So many places that a page shows, all in one heap, stand for all that were counted.
+/// If at least this many positions are known and all lie in one heap, all other places are assumed to lie there, too.
 const SAMPLE: usize = 10;
 
-/// Positions by which a cut may miss the even share, for a better gap.
-const SLACK: usize = 4;
+/// Number of positions on each side of the middle whose gaps are compared.
+const REACH: usize = 50;
 
-/// How much worse a position is that a cut leaves on both sides than one by which it misses the even share.
-const SHARED_COST: usize = 2;
+/// A cut is good enough if it costs at most this many requests more than the least.
+const GOOD: f64 = 0.05;
 
-/// Among so many positions every cut is looked at.
-const FEW: usize = 1000;
+/// The weight of the shape of a cut, in requests. It only decides between cuts with about the same number of requests.
+const SHAPE: f64 = 0.01;
 
-/// A direction of cutting.
+/// The coordinate at which a cut is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Axis {
     Latitude,
@@ -63,96 +86,170 @@ impl Axis {
     }
 }
 
-/// Where to cut a rectangle, if it must be.
-pub(super) fn cut(rect: Rect, positions: &mut [LatLng], capacity: usize) -> Option<(Axis, f64)> {
-    let (axis, side_m) = longer(rect);
-    let is_full = positions.len() > capacity && side_m > MIN_SIDE_M;
-    if let Some(cut) = is_full.then(|| through(rect, axis, positions, capacity)).flatten() {
-        return Some(cut);
-    }
-    // Too large for the API, but not too full: as much as may be, and then the rest.
-    let (low, high) = axis.ends(rect);
-    (side_m > MAX_SIDE_M).then(|| (axis, low + (high - low) * (0.999 * MAX_SIDE_M / side_m)))
+/// What the positions in a rectangle stand for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Demand<'a> {
+    /// The expected requests for places.
+    pub(super) requests: &'a Requests,
+    /// The number of places per position.
+    pub(super) places: f64,
 }
 
-/// A cut that divides what is too much, or goes beside a heap, which cannot be divided.
-fn through(rect: Rect, axis: Axis, positions: &mut [LatLng], capacity: usize) -> Option<(Axis, f64)> {
-    if let Some(heap) = heap(positions) {
+#[expect(clippy::cast_precision_loss, reason = "positions are fewer than a float can count")]
+impl Demand<'_> {
+    /// The expected requests for one rectangle with this number of positions.
+    fn one(self, positions: usize) -> f64 {
+        self.requests.one(positions as f64 * self.places)
+    }
+
+    /// The expected requests for the best rectangles with this number of positions in total.
+    fn least(self, positions: usize) -> f64 {
+        self.requests.least(positions as f64 * self.places)
+    }
+}
+
+/// A cut, with its cost in requests.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    cost: f64,
+    axis: Axis,
+    at: f64,
+}
+
+impl Cut {
+    fn by_cost(&self, other: &Self) -> Ordering {
+        self.cost.total_cmp(&other.cost)
+    }
+}
+
+/// Where to cut a rectangle; `None` if it need not or cannot be divided.
+pub(super) fn cut(rect: Rect, positions: &mut [LatLng], demand: Demand<'_>) -> Option<(Axis, f64)> {
+    let (axis, side_m) = longer(rect);
+    if side_m > MAX_SIDE_M {
+        return Some((axis, shorten(rect, axis, positions, demand)));
+    }
+    let uncut = demand.one(positions.len());
+    let least = demand.least(positions.len());
+    if side_m <= MIN_SIDE_M || uncut <= least {
+        return None;
+    }
+    if uncut.is_infinite()
+        && let Some(heap) = heap(positions)
+    {
         return beside(rect, heap);
     }
-    let needed = needed(rect, positions.len(), capacity);
-    let wanted = positions.len() * (needed / 2) / needed;
-    between(rect, axis, positions, wanted).or_else(|| between(rect, axis.other(), positions, wanted))
+    let mut best = |reach: usize| {
+        let mut best = between(rect, axis, positions, (demand, reach));
+        // The longer side is cut if that is good enough.
+        if best.is_none_or(|best| best.cost > least + GOOD) {
+            let other = between(rect, axis.other(), positions, (demand, reach));
+            best = best.into_iter().chain(other).min_by(Cut::by_cost);
+        }
+        best.filter(|best| best.cost < uncut)
+    };
+    // If a heap lies in the middle, there may be no gap near it.
+    let best = best(REACH).or_else(|| best(usize::MAX))?;
+    Some((best.axis, best.at))
 }
 
-/// How many pieces so many positions need, those counted twice that two pieces share because each grows.
-#[expect(clippy::cast_precision_loss, reason = "positions are fewer than a float can count")]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number that is not negative")]
-fn needed(rect: Rect, positions: usize, capacity: usize) -> usize {
-    let pieces = positions as f64 / capacity as f64;
-    let growth_m = rect.height_m() * GROWTH / (rect.north - rect.south).max(GROWTH);
-    let side_m = (rect.height_m() * rect.width_m() / pieces).sqrt().max(growth_m);
-    (pieces * (1.0 + 4.0 * growth_m / side_m)).ceil().max(2.0) as usize
+/// Where to cut a rectangle that is too long: the first part is as long as allowed. If that part is not cut for its other side
+/// again, it is shortened where this saves requests, as far as the number of parts stays the same.
+fn shorten(rect: Rect, axis: Axis, positions: &mut [LatLng], demand: Demand<'_>) -> f64 {
+    let ((low, high), most) = (axis.ends(rect), 0.999 * MAX_SIDE_M / side_m(rect, axis));
+    let longest = low + (high - low) * most;
+    if side_m(rect, axis.other()) > MAX_SIDE_M {
+        return longest;
+    }
+    let shortest = high - (high - low) * most * ((1.0 / most).ceil() - 1.0);
+    let degrees = sorted(axis, positions);
+    let cost = |at: f64| {
+        let (below, above) = parts(&degrees, at);
+        demand.least(below) + demand.least(above)
+    };
+    let gaps = degrees.windows(2).map(|pair| f64::midpoint(pair[0], pair[1]));
+    let cuts = gaps.filter(|at| shortest < *at && *at < longest && low < *at).chain([longest]);
+    // Of equal cuts, the first part of the last one is the longest.
+    cuts.rev().map(|at| (cost(at), at)).min_by(|a, b| a.0.total_cmp(&b.0)).map_or(longest, |(_, at)| at)
 }
 
-/// A cut between two positions, with about `wanted` of them below; `None` where they are all in one line.
-fn between(rect: Rect, axis: Axis, positions: &mut [LatLng], wanted: usize) -> Option<(Axis, f64)> {
+/// The best cut through a gap between positions along an axis, with at most `reach` positions between it and the middle.
+fn between(rect: Rect, axis: Axis, positions: &mut [LatLng], (demand, reach): (Demand<'_>, usize)) -> Option<Cut> {
+    let ((low, high), count) = (axis.ends(rect), positions.len());
     if side_m(rect, axis) <= MIN_SIDE_M {
         return None;
     }
+    let (first, last) = ((count / 2).saturating_sub(reach), (count / 2).saturating_add(reach).min(count));
     let by_axis = |a: &LatLng, b: &LatLng| axis.of(*a).total_cmp(&axis.of(*b));
-    let (least, most) = (wanted.saturating_sub(SLACK).max(1), (wanted + SLACK).min(positions.len() - 1));
-    // Only the few positions around the cut need an order among themselves.
-    positions.select_nth_unstable_by(most, by_axis);
-    positions[..most].select_nth_unstable_by(least - 1, by_axis);
-    positions[least - 1..=most].sort_unstable_by(by_axis);
-    let degrees = |positions: &[LatLng]| positions.iter().map(|position| axis.of(*position)).collect::<Vec<f64>>();
-    let near = cheapest(rect, axis, &degrees(&positions[least - 1..=most]), wanted + 1 - least);
-    let may_look_around = positions.len() <= FEW || near.is_none();
-    let best = match near {
-        Some((cost, at)) if cost <= SLACK || !may_look_around => Some((cost, at)),
-        near => {
-            // A heap of places may be in the way, or many in one line: the cut goes beside them.
-            positions.sort_unstable_by(by_axis);
-            cheapest(rect, axis, &degrees(positions), wanted).or(near)
+    // Only the positions that are compared must be sorted.
+    if last < count {
+        positions.select_nth_unstable_by(last, by_axis);
+    }
+    if first > 0 {
+        positions[..last].select_nth_unstable_by(first, by_axis);
+    }
+    let degrees = sorted(axis, &positions[first..last]);
+    let slim = longer(rect).1 / side_m(rect, axis) - 1.0;
+    let cut = |Gap { number, low: from, high: to }| {
+        let best = |(at, below, above)| {
+            let off_middle = 2.0 * (at - low) / (high - low) - 1.0;
+            let shape = slim + off_middle * off_middle - (to - from) / (high - low);
+            Cut { cost: demand.least(first + below) + demand.least(count - last + above) + SHAPE * shape, axis, at }
+        };
+        let middle = f64::midpoint(from, to);
+        if to - from > 2.0 * ROOM {
+            return is_inside(rect, axis, middle).then(|| best((middle, number, degrees.len() - number)));
         }
-    };
-    best.map(|(_, at)| (axis, at))
-}
-
-/// The cheapest cut between neighbours of a sorted list, and its cost: `wanted` are to lie below, and none close to it.
-fn cheapest(rect: Rect, axis: Axis, degrees: &[f64], wanted: usize) -> Option<(usize, f64)> {
-    let cuts = degrees.windows(2).zip(1_usize..).flat_map(|(pair, count)| {
-        // In the middle, or just far enough from one of them, which may be a heap.
-        let ats = [f64::midpoint(pair[0], pair[1]), pair[0] + ROOM, pair[1] - ROOM];
-        let ats = ats.into_iter().filter(|at| pair[0] < *at && *at < pair[1] && is_inside(rect, axis, *at));
-        ats.map(move |at| {
-            let first = degrees.partition_point(|on| *on < at - GROWTH);
-            let shared = degrees[first..].iter().take_while(|on| **on <= at + GROWTH).count();
-            (shared * SHARED_COST + count.abs_diff(wanted), at)
+        let ats = [middle, from + ROOM, to - ROOM].into_iter().filter(|at| from < *at && *at < to);
+        let ats = ats.filter(|at| is_inside(rect, axis, *at));
+        ats.map(|at| {
+            let (below, above) = parts(&degrees, at);
+            best((at, below, above))
         })
-    });
-    cuts.min_by_key(|(cost, _)| *cost)
+        .min_by(Cut::by_cost)
+    };
+    let gaps = degrees.windows(2).zip(1..).filter(|(pair, _)| pair[0] < pair[1]);
+    gaps.filter_map(|(pair, number)| cut(Gap { number, low: pair[0], high: pair[1] })).min_by(Cut::by_cost)
 }
 
-/// Whether a cut leaves something to both sides.
+/// A gap between two positions along an axis, and the number of positions below it.
+struct Gap {
+    number: usize,
+    low: f64,
+    high: f64,
+}
+
+/// The coordinates of positions, in ascending order.
+fn sorted(axis: Axis, positions: &[LatLng]) -> Vec<f64> {
+    let mut degrees: Vec<f64> = positions.iter().map(|position| axis.of(*position)).collect();
+    degrees.sort_unstable_by(f64::total_cmp);
+    degrees
+}
+
+/// The numbers of positions that are found in the two parts of a cut. Those close to the cut are in both.
+fn parts(degrees: &[f64], at: f64) -> (usize, usize) {
+    let below = degrees.partition_point(|on| *on <= at + GROWTH);
+    let near = degrees[..below].iter().rev().take_while(|on| **on >= at - GROWTH).count();
+    (below, degrees.len() - below + near)
+}
+
+/// Whether both parts of a cut are wide enough.
 fn is_inside(rect: Rect, axis: Axis, at: f64) -> bool {
     let (low, high) = axis.ends(rect);
     at - low > GROWTH / 4.0 && high - at > GROWTH / 4.0
 }
 
-/// The rectangle around positions that are all in one heap.
+/// The bounding box of positions that form one heap; `None` if they do not.
 fn heap(positions: &[LatLng]) -> Option<Rect> {
-    let hull = positions.iter().map(|at| Rect::at(*at)).reduce(Rect::hull)?;
+    let hull = Rect::around(positions.iter().copied())?;
     (hull.north - hull.south <= HEAP && hull.east - hull.west <= HEAP).then_some(hull)
 }
 
-/// Whether there is room for nothing but a heap in a rectangle.
+/// Whether the known positions form a heap and the rectangle has no room for a cut beside it.
 pub(super) fn is_heap(rect: Rect, known: &[LatLng]) -> bool {
     known.len() >= SAMPLE && heap(known).is_some_and(|heap| beside(rect, heap).is_none())
 }
 
-/// A cut beside a heap; `None` where nothing else is left around it.
+/// A cut beside a heap, on its widest free side; `None` if no side has room.
 fn beside(rect: Rect, heap: Rect) -> Option<(Axis, f64)> {
     let sides = [Axis::Latitude, Axis::Longitude].into_iter().flat_map(|axis| {
         let ((low, high), (least, most)) = (axis.ends(rect), axis.ends(heap));
@@ -170,13 +267,13 @@ pub(super) fn halves(rect: Rect, axis: Axis, at: f64) -> [Rect; 2] {
     }
 }
 
-/// The longer side of a rectangle, and its length in metres.
+/// The axis of the longer side of a rectangle, and its length in metres.
 pub(super) fn longer(rect: Rect) -> (Axis, f64) {
     let (height_m, width_m) = (side_m(rect, Axis::Latitude), side_m(rect, Axis::Longitude));
     if height_m > width_m { (Axis::Latitude, height_m) } else { (Axis::Longitude, width_m) }
 }
 
-/// The length of a side in metres, never too little.
+/// The length of a side in metres, never underestimated.
 fn side_m(rect: Rect, axis: Axis) -> f64 {
     match axis {
         Axis::Latitude => rect.height_m(),

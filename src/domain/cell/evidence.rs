@@ -1,132 +1,142 @@
-//! What the pages of a cell prove: a cell is not taken for complete, it is shown to be.
+//! What the pages of a cell prove. A cell counts as complete only if its pages prove it.
 
-use super::Meta;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::{Meta, Rejected};
 use crate::domain::geo::{Area, GROWTH, Rect};
-use crate::domain::place::Place;
+use crate::domain::place::{Place, PlaceId};
 
-/// How much of what it found the API showed.
+/// How much of the matches the API showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// All of it, and that is proven: only such a cell can tell that something is not there.
+    /// All of them, which is proven. Only in such a cell does a known place that was not found count as missing.
     All,
-    /// Not as many as it counted, or something that does not belong here.
+    /// Not proven: another number of places than the API counted, a count that changed, a rejected document, or a place
+    /// outside the area.
     Short,
-    /// It shows no more of a search.
+    /// Truncated by the API's 45-result limit.
     Truncated,
 }
 
-/// What the pages of a cell have brought, and what that proves.
+/// The pages of a cell read so far, and what they prove.
 #[derive(Clone, Debug)]
 pub struct Evidence {
     area: Area,
-    /// The different places: a few dozen, so that looking through them is cheap.
+    /// The distinct places, and the index of each id.
     places: Vec<Place>,
-    /// Documents that are no places, of the reading that had most of them.
-    rejected: u32,
+    by_id: HashMap<PlaceId, usize>,
+    /// The rejected documents of the last reading of the whole area.
+    rejected: Rejected,
     total_count: u32,
     pages: u32,
-    is_cut_off: bool,
-    is_astray: bool,
+    is_truncated: bool,
+    is_outside: bool,
     is_doubtful: bool,
 }
 
 impl Evidence {
-    /// Begins without any page of an area.
+    /// The evidence for an area before its first page.
     #[must_use]
     pub fn of(area: Area) -> Self {
         Self {
             area,
             places: Vec::new(),
-            rejected: 0,
+            by_id: HashMap::new(),
+            rejected: Rejected::default(),
             total_count: 0,
             pages: 0,
-            is_cut_off: false,
-            is_astray: false,
+            is_truncated: false,
+            is_outside: false,
             is_doubtful: false,
         }
     }
 
     /// Adds a page.
-    pub fn add(&mut self, meta: Meta, places: Vec<Place>, rejected: u32) {
+    pub fn add(&mut self, meta: Meta, places: Vec<Place>, rejected: Rejected) {
         self.is_doubtful |= self.pages > 0 && meta.total_count != self.total_count;
-        self.is_astray |= places.iter().any(|place| !self.holds(place));
-        self.is_doubtful |= self.is_astray;
-        self.is_cut_off |= meta.is_cut_off();
+        self.is_outside |= rejected.outside > 0 || places.iter().any(|place| !self.holds(place));
+        self.is_doubtful |= self.is_outside;
+        self.is_truncated |= meta.is_truncated();
         self.total_count = meta.total_count;
         self.pages += 1;
         self.rejected += rejected;
         self.take(places);
     }
 
-    /// Adds what another reading of the same area brought. Only where that one alone proves everything, the doubts are over:
-    /// between two short readings one place may have come and another one gone.
+    /// Adds another reading of the same area. If it alone proves everything, it replaces the earlier one and ends the doubt.
+    /// Otherwise the places of both are kept and prove nothing: between two incomplete readings one place may have appeared
+    /// and another one disappeared.
     pub fn join(&mut self, other: Self) {
         self.is_doubtful = other.shown() != Shown::All;
-        self.is_astray = other.is_astray;
+        self.is_outside = other.is_outside;
         self.total_count = other.total_count;
         self.rejected = other.rejected;
         self.pages += other.pages;
-        self.is_cut_off |= other.is_cut_off;
+        self.is_truncated |= other.is_truncated;
         if self.is_doubtful {
             self.take(other.places);
         } else {
-            self.places = other.places;
+            (self.places, self.by_id) = (other.places, other.by_id);
         }
     }
 
-    /// Adds what another order of the same search showed of it.
+    /// Adds the places that the same search showed in another order. A different count makes the evidence doubtful.
     pub fn extend(&mut self, part: Self) {
         self.is_doubtful |= part.total_count != self.total_count;
         self.collect(part);
     }
 
-    /// Adds places of a narrower search, which prove nothing for the whole.
+    /// Adds the places of a narrower search, whose count is not compared.
     pub fn collect(&mut self, part: Self) {
         self.pages += part.pages;
         self.is_doubtful |= part.is_doubtful;
         self.take(part.places);
     }
 
-    /// Keeps each place once, as it came last.
+    /// Keeps each place once, with its latest content.
     fn take(&mut self, places: Vec<Place>) {
         for place in places {
-            match self.places.iter_mut().find(|known| known.id == place.id) {
-                Some(known) => *known = place,
-                None => self.places.push(place),
+            match self.by_id.entry(place.id.clone()) {
+                Entry::Occupied(known) => self.places[*known.get()] = place,
+                Entry::Vacant(new) => {
+                    new.insert(self.places.len());
+                    self.places.push(place);
+                }
             }
         }
     }
 
-    /// Whether a page said that there is more than can be shown.
+    /// Whether a page was truncated.
     #[must_use]
-    pub fn is_cut_off(&self) -> bool {
-        self.is_cut_off
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated
     }
 
-    /// Whether the last reading brought a place that lies where it was not looked for.
+    /// Whether the last reading returned a place outside the requested area.
     #[must_use]
-    pub fn is_astray(&self) -> bool {
-        self.is_astray
+    pub fn is_outside(&self) -> bool {
+        self.is_outside
     }
 
-    /// Whether a place lies where it was not looked for, or the count changed from page to page.
+    /// Whether a place lies outside the requested area, the count changed between pages, or a second reading was incomplete.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
         self.is_doubtful
     }
 
-    /// Whether as many documents came as the API counted, be they places or not.
+    /// Whether at least as many documents were read as the API counted, rejected ones included.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.places.len() + self.rejected as usize >= self.total_count as usize
+        self.places.len() + self.rejected.documents as usize >= self.total_count as usize
     }
 
-    /// What is proven.
+    /// What the pages prove.
     #[must_use]
     pub fn shown(&self) -> Shown {
-        if self.places.len() == self.total_count as usize && self.rejected == 0 && !self.is_doubtful {
+        if self.places.len() == self.total_count as usize && self.rejected.documents == 0 && !self.is_doubtful {
             Shown::All
-        } else if self.is_cut_off && !self.is_whole() {
+        } else if self.is_truncated && !self.is_whole() {
             Shown::Truncated
         } else {
             Shown::Short
@@ -145,19 +155,25 @@ impl Evidence {
         self.pages
     }
 
-    /// The different places so far.
+    /// The distinct places so far.
     #[must_use]
     pub fn places(&self) -> &[Place] {
         &self.places
     }
 
-    /// The different places, and how many documents were none.
+    /// Approximate memory of the places, in bytes.
     #[must_use]
-    pub fn into_places(self) -> (Vec<Place>, u32) {
+    pub fn size_bytes(&self) -> usize {
+        self.places.iter().map(Place::size_bytes).sum()
+    }
+
+    /// The distinct places and the rejected documents.
+    #[must_use]
+    pub fn into_places(self) -> (Vec<Place>, Rejected) {
         (self.places, self.rejected)
     }
 
-    /// Whether a place lies in the area, or a metre beside it.
+    /// Whether a place lies in the area, or at most about 1 m outside it.
     fn holds(&self, place: &Place) -> bool {
         match self.area {
             Area::Circle(circle) => circle.center.distance_m(place.position) <= f64::from(circle.radius_m) + 1.0,
@@ -174,7 +190,6 @@ impl Evidence {
 mod tests {
     use super::*;
     use crate::domain::geo::LatLng;
-    use crate::domain::place::PlaceId;
 
     const RECT: Rect = Rect { west: 127.0, south: 37.5, east: 127.1, north: 37.6 };
 
@@ -200,13 +215,13 @@ mod tests {
     fn evidence(pages: impl IntoIterator<Item = (u32, Vec<Place>)>) -> Evidence {
         let mut evidence = Evidence::of(Area::Rect(RECT));
         for (total_count, places) in pages {
-            evidence.add(meta(total_count), places, 0);
+            evidence.add(meta(total_count), places, Rejected::default());
         }
         evidence
     }
 
     #[test]
-    fn as_many_different_places_as_were_counted_on_every_page_are_all() {
+    fn a_search_is_complete_if_it_returns_as_many_places_as_every_page_counts() {
         assert_eq!(evidence([(0, vec![])]).shown(), Shown::All);
         assert_eq!(evidence([(20, places(0..15)), (20, places(15..20))]).shown(), Shown::All);
     }
@@ -217,21 +232,21 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_changes_between_pages_proves_nothing() {
+    fn a_count_that_changes_between_pages_prevents_a_proof_of_completeness() {
         assert_eq!(evidence([(21, places(0..15)), (20, places(15..21))]).shown(), Shown::Short);
     }
 
     #[test]
-    fn a_document_that_is_no_place_may_be_one_and_proves_nothing() {
+    fn a_rejected_document_prevents_a_proof_of_completeness() {
         let mut evidence = Evidence::of(Area::Rect(RECT));
-        evidence.add(meta(3), places(0..2), 1);
+        evidence.add(meta(3), places(0..2), Rejected::one("place 1: no position"));
 
         assert!(evidence.is_whole());
         assert_eq!(evidence.shown(), Shown::Short);
     }
 
     #[test]
-    fn a_place_outside_the_area_proves_that_the_area_was_not_kept() {
+    fn a_place_outside_the_area_prevents_a_proof_of_completeness() {
         let mut far = places(0..1);
         far[0].position = LatLng::new(37.55, 127.100_02).unwrap();
 
@@ -241,9 +256,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_truncated_unless_all_of_it_turned_up() {
+    fn a_truncated_search_is_complete_once_its_parts_return_all_places() {
         let mut evidence = evidence([(60, places(0..45))]);
-        assert!(evidence.is_cut_off() && evidence.shown() == Shown::Truncated);
+        assert!(evidence.is_truncated() && evidence.shown() == Shown::Truncated);
 
         let mut other = evidence.clone();
         evidence.extend(self::evidence([(60, places(15..60))]));
@@ -254,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_reading_proves_everything_itself_or_nothing() {
+    fn a_second_search_is_complete_only_by_itself() {
         let joined = |first: Evidence, second| {
             let mut joined = first;
             joined.join(second);
@@ -267,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn more_places_than_were_counted_prove_nothing() {
+    fn more_places_than_counted_prevent_a_proof_of_completeness() {
         assert_eq!(evidence([(20, places(0..22))]).shown(), Shown::Short);
     }
 }

@@ -1,44 +1,44 @@
-//! How fast requests may follow each other: as configured, and as learned from the answers.
+//! The request rate: the configured limit, and a limit that is learned from 429 answers.
 //!
-//! Kakao does not publish how many requests a second it allows. A 429 tells that the rate just now was too high, so the
-//! pace drops below what was answered well in the second before it. From there it rises as TCP's CUBIC does (RFC 9438):
-//! quickly at first, hardly at all near the rate that was too much, and faster and faster once that is left behind.
+//! Kakao does not publish how many requests per second it allows. A 429 means that the current rate is too high, so the
+//! pace drops below the rate of good answers in the second before it. From there it rises like TCP's CUBIC (RFC 9438):
+//! quickly at first, very slowly near the rate that was too high (the plateau), and ever faster beyond it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Over how long the rate of good answers is measured.
+/// The window over which the rate of good answers is measured.
 const MEASURED_OVER: Duration = Duration::from_secs(1);
 
-/// The share of the measured rate with which it goes on after a 429.
+/// The share of the measured rate at which requests resume after a 429.
 const RESTART: f64 = 0.9;
 
-/// The share of the measured rate near which the pace stays longest.
+/// The plateau as a share of the measured rate.
 const PLATEAU: f64 = 0.95;
 
-/// How long it takes from the plateau to twice its rate, in seconds.
+/// Time from the plateau to twice its rate, in seconds.
 const DOUBLING_S: f64 = 40.0;
 
-/// The slowest pace, in requests per second: a server that wants less says so with every answer, and is given pauses.
+/// The lowest plateau, in requests per second. A server that allows less keeps answering 429, and each 429 starts a pause.
 const SLOWEST: f64 = 0.2;
 
-/// So many times the plateau is as good as no limit.
+/// The learned limit is dropped when the rate exceeds the plateau by this factor.
 const FORGOTTEN: f64 = 20.0;
 
-/// The time between two requests, and when the next one is due.
+/// The interval between requests, and when the next one is due.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// The least time that the configuration wants.
+    /// The minimum interval from the configuration; zero: no limit.
     interval: Duration,
     next: Option<Instant>,
     learned: Option<Learned>,
-    /// When the good answers of the last second came.
+    /// The times of the good answers within [`MEASURED_OVER`].
     answered: VecDeque<Instant>,
 }
 
-/// What a 429 taught.
+/// The limit learned from a 429.
 #[derive(Clone, Copy, Debug)]
 struct Learned {
     /// Requests per second.
@@ -61,45 +61,45 @@ impl Pace {
         Self { interval, next: None, learned: None, answered: VecDeque::new() }
     }
 
-    /// When the next request may go, unless that is now.
+    /// When the next request may be sent; `None`: now.
     pub(super) fn next_slot(&self, now: Instant) -> Option<Instant> {
         self.next.filter(|next| *next > now)
     }
 
-    /// Takes the slot that is due. A late start is caught up by at most one interval, so there are no bursts.
+    /// Takes the slot that is due. A delay is made up by at most one interval, so there are no bursts.
     pub(super) fn take(&mut self, now: Instant) {
         let interval = self.interval_at(now);
         let due = self.next.map_or(now, |next| next.max(now.checked_sub(interval).unwrap_or(now)));
         self.next = (!interval.is_zero()).then(|| due + interval);
     }
 
-    /// A request was answered well.
+    /// Records a good answer.
     pub(super) fn answered(&mut self, now: Instant) {
         self.forget_before(now);
         self.answered.push_back(now);
     }
 
-    /// The API wants fewer requests: the pace drops below what it took until now.
+    /// Records a 429: the pace drops below the measured rate, or to half the plateau if nothing was measured.
     pub(super) fn throttled(&mut self, now: Instant) {
         self.forget_before(now);
         #[expect(clippy::cast_precision_loss, reason = "the answers of a second")]
         let measured = self.answered.len() as f64;
         let half = |learned: Learned| learned.plateau / 2.0;
         let plateau = if measured > 0.0 { measured * PLATEAU } else { self.learned.map_or(SLOWEST, half) };
-        // Without any good answer nothing is learned but that it is too early to ask.
+        // Without a good answer or an earlier plateau there is nothing to derive a rate from; only the pause applies.
         if measured > 0.0 || self.learned.is_some() {
             self.learned = Some(Learned { plateau: plateau.max(SLOWEST), since: now });
         }
     }
 
-    /// The pause after a 429 is over: the time to rise begins.
+    /// The pause after a 429 is over: the rate rises from now on.
     pub(super) fn resume(&mut self, now: Instant) {
         if let Some(learned) = &mut self.learned {
             learned.since = now;
         }
     }
 
-    /// Requests per second that it allows now; 0: as many as are answered.
+    /// Requests per second allowed now; 0: no limit.
     pub(super) fn rate(&mut self, now: Instant) -> f64 {
         let interval = self.interval_at(now);
         if interval.is_zero() { 0.0 } else { 1.0 / interval.as_secs_f64() }
@@ -126,7 +126,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Requests per second at the pace of an instant.
+    /// Requests per second at an instant.
     fn rate(pace: &mut Pace, now: Instant) -> f64 {
         1.0 / pace.interval_at(now).as_secs_f64()
     }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_429_drops_the_pace_below_the_measured_rate_and_then_it_creeps_up() {
+    fn after_a_429_the_rate_drops_below_the_measured_one_and_then_rises_slowly() {
         let (mut pace, now) = throttled(Instant::now());
         let mut after = |seconds| rate(&mut pace, now + Duration::from_secs(seconds));
 
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_the_pause_does_not_count_as_undisturbed() {
+    fn the_rate_does_not_rise_during_a_pause() {
         let (mut pace, now) = throttled(Instant::now());
         let later = now + Duration::from_mins(10);
 
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_answer_of_429_teaches_no_rate() {
+    fn a_429_before_any_other_answer_does_not_change_the_rate() {
         let mut pace = Pace::new(Some(5.0));
         let now = Instant::now();
 
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn throttled_again_at_once_the_pace_halves() {
+    fn a_second_429_soon_after_the_first_halves_the_rate() {
         let (mut pace, now) = throttled(Instant::now());
         let later = now + Duration::from_secs(5);
 

@@ -1,9 +1,11 @@
-//! The gate under paused time: who goes when.
+//! Tests of the gate with Tokio's paused clock: which request is sent when.
 
 use futures_util::{FutureExt, future::join_all};
 
 use super::*;
 use crate::config::{Config, Environment};
+use crate::kakao::Error;
+use crate::kakao::wire::Answer;
 
 fn gate(variables: &[(&str, &str)]) -> Gate {
     let variables = variables.iter().map(|(name, value)| (format!("SANGGWOND_KAKAO__{name}"), (*value).to_owned()));
@@ -16,6 +18,8 @@ fn good() -> Answer {
             .unwrap(),
     )
 }
+
+const GATE: Blame = Blame::Gate { are_others_answered: false };
 
 fn throttled(retry_after: Option<u64>) -> Answer {
     Answer::Throttled { retry_after: retry_after.map(Duration::from_secs) }
@@ -32,7 +36,7 @@ async fn seconds(future: impl Future) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_than_the_limit_pass() {
+async fn no_more_requests_than_the_limit_are_in_flight() {
     let gate = gate(&[("MAX_IN_FLIGHT", "2")]);
     let first = enter(&gate).await;
     let _second = enter(&gate).await;
@@ -43,7 +47,7 @@ async fn no_more_than_the_limit_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_is_due_goes_before_a_new_cell() {
+async fn a_page_that_is_due_has_priority_over_a_new_cell() {
     let gate = gate(&[("MAX_IN_FLIGHT", "1")]);
     let stop = CancellationToken::new();
     let held = enter(&gate).await;
@@ -66,7 +70,7 @@ async fn a_page_that_is_due_goes_before_a_new_cell() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_gives_up_waiting_holds_nobody_back() {
+async fn a_cancelled_wait_does_not_block_the_next_request() {
     let gate = gate(&[("MAX_IN_FLIGHT", "1")]);
     let held = enter(&gate).await;
     let stop = CancellationToken::new();
@@ -79,10 +83,10 @@ async fn whoever_gives_up_waiting_holds_nobody_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_throttled_request_pauses_all_and_one_goes_first() {
+async fn a_throttled_request_pauses_all_and_a_single_probe_ends_the_pause() {
     let gate = gate(&[]);
     let permit = enter(&gate).await;
-    assert_eq!(permit.report(&throttled(None)), Ok(Blame::Gate));
+    assert_eq!(permit.report(&throttled(None)), Ok(GATE));
 
     let start = Instant::now();
     let probe = enter(&gate).await;
@@ -94,7 +98,7 @@ async fn one_throttled_request_pauses_all_and_one_goes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pauses_in_a_row_grow_to_a_minute() {
+async fn consecutive_pauses_grow_to_a_minute() {
     let gate = gate(&[]);
     let mut waits = Vec::new();
     enter(&gate).await.report(&throttled(None)).unwrap();
@@ -111,7 +115,7 @@ async fn pauses_in_a_row_grow_to_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_thrown_out_together_count_once() {
+async fn requests_that_are_throttled_together_cause_one_pause() {
     let gate = gate(&[]);
     let permits = join_all((0..5).map(|_| enter(&gate))).await;
 
@@ -134,7 +138,7 @@ async fn an_answer_to_an_older_request_does_not_end_the_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_comes_after_the_pause_is_no_news() {
+async fn a_429_to_a_request_sent_before_the_pause_starts_no_new_pause() {
     let gate = gate(&[]);
     let (first, late) = (enter(&gate).await, enter(&gate).await);
     first.report(&throttled(None)).unwrap();
@@ -146,7 +150,7 @@ async fn a_refusal_that_comes_after_the_pause_is_no_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_honoured() {
+async fn a_pause_lasts_as_long_as_retry_after() {
     let gate = gate(&[]);
     enter(&gate).await.report(&throttled(Some(30))).unwrap();
 
@@ -154,7 +158,136 @@ async fn retry_after_is_honoured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_page_that_hangs_pauses_nobody_while_others_are_answered() {
+async fn a_retry_after_never_shortens_the_usual_pause() {
+    let gate = gate(&[]);
+    let mut waits = Vec::new();
+    enter(&gate).await.report(&throttled(None)).unwrap();
+
+    for _ in 0..4 {
+        waits.push(seconds(async { enter(&gate).await.report(&throttled(Some(3))).unwrap() }).await);
+    }
+
+    assert_eq!(waits, [1, 3, 4, 8]);
+}
+
+fn broken() -> Answer {
+    Answer::Broken("500: no error message".to_owned())
+}
+
+fn unexpected() -> Answer {
+    Answer::Unexpected { retry_after: None, why: "404: not an answer of Kakao".to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_broken_answers_in_a_row_pause_all_requests_and_fewer_do_not() {
+    let gate = gate(&[]);
+    for _ in 0..4 {
+        assert_eq!(enter(&gate).await.report(&broken()), Ok(Blame::Page));
+    }
+    enter(&gate).await.report(&good()).unwrap();
+    for _ in 0..4 {
+        assert_eq!(enter(&gate).await.report(&broken()), Ok(Blame::Page));
+    }
+
+    assert_eq!(enter(&gate).await.report(&broken()), Ok(GATE));
+
+    let first = enter(&gate).now_or_never().expect("one goes first without a wait");
+    assert!(first.asks_known_good());
+    assert!(enter(&gate).now_or_never().is_none(), "everybody else waits");
+    first.report(&good()).unwrap();
+    for _ in 0..9 {
+        assert_eq!(enter(&gate).await.report(&broken()), Ok(Blame::Page), "the pages are at fault");
+    }
+    assert_eq!(enter(&gate).await.report(&broken()), Ok(GATE), "the next doubt takes twice as many");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_good_answer_clears_the_suspicion_against_the_api() {
+    let gate = gate(&[]);
+    let late = enter(&gate).await;
+    for _ in 0..5 {
+        enter(&gate).await.report(&broken()).unwrap();
+    }
+
+    late.report(&good()).unwrap();
+
+    assert!(join_all([enter(&gate), enter(&gate)]).now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspected_api_that_breaks_a_known_good_page_is_an_outage() {
+    let gate = gate(&[]);
+    let mut late = Vec::new();
+    for _ in 0..4 {
+        enter(&gate).await.report(&broken()).unwrap();
+        late.push(enter(&gate).await);
+    }
+    enter(&gate).await.report(&broken()).unwrap();
+    let mut waits = Vec::new();
+    let mut asked = Vec::new();
+
+    for _ in 0..5 {
+        let start = Instant::now();
+        let first = enter(&gate).await;
+        waits.push(start.elapsed().as_secs());
+        asked.push(first.asks_known_good());
+        assert_eq!(first.report(&broken()), Ok(GATE));
+        if let Some(late) = late.pop() {
+            assert_eq!(late.report(&broken()), Ok(GATE), "what was in flight costs its page nothing");
+        }
+    }
+
+    assert_eq!(waits, [0, 1, 2, 4, 8]);
+    assert_eq!(asked, [true, false, true, false, true], "a bad page must not keep the gate shut, nor a known good one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_failure_of_a_suspected_api_does_not_count_against_the_page() {
+    let gate = gate(&[]);
+    gate.suspect();
+
+    let first = enter(&gate).now_or_never().expect("it goes first without a wait");
+    assert!(enter(&gate).now_or_never().is_none());
+    assert_eq!(first.report(&broken()), Ok(GATE));
+    assert_eq!(seconds(enter(&gate)).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unexpected_answer_pauses_all_requests_unless_others_succeed() {
+    let gate = gate(&[]);
+    let first = enter(&gate).await;
+    assert_eq!(first.report(&unexpected()), Ok(GATE));
+    let failed_at = Some(Instant::now());
+
+    assert_eq!(seconds(async { enter(&gate).await.report(&good()).unwrap() }).await, 1);
+
+    let again = enter(&gate).await.for_page_that_failed(failed_at);
+    assert_eq!(again.report(&unexpected()), Ok(Blame::Page), "only this page is answered so");
+    assert!(enter(&gate).now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_breaks_every_answer_interrupts_the_run() {
+    for answer in [broken(), unexpected()] {
+        let gate = gate(&[("INTERRUPT_AFTER", "5m")]);
+        let start = Instant::now();
+        let mut requests = 0;
+
+        let end = loop {
+            requests += 1;
+            if let Err(end) = enter(&gate).await.report(&answer) {
+                break end;
+            }
+        };
+
+        assert!(matches!(end, Error::Away { .. }), "{end}");
+        assert!((300..370).contains(&start.elapsed().as_secs()));
+        assert!(requests <= 16, "{requests} requests");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_page_that_hangs_pauses_no_other_request() {
     let gate = gate(&[]);
     let (hanging, other) = (enter(&gate).await, enter(&gate).await);
     tokio::time::advance(Duration::from_secs(1)).await;
@@ -165,17 +298,17 @@ async fn one_page_that_hangs_pauses_nobody_while_others_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_that_does_not_answer_at_all_pauses_everybody() {
+async fn an_api_that_does_not_answer_pauses_all_requests() {
     let gate = gate(&[]);
 
     let blame = enter(&gate).await.report(&Answer::Unreachable("connection refused".to_owned()));
 
-    assert_eq!(blame, Ok(Blame::Gate));
+    assert_eq!(blame, Ok(GATE));
     assert_eq!(seconds(enter(&gate)).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiting_request_leaves_when_the_stop_token_fires() {
+async fn a_waiting_request_returns_when_the_stop_token_is_cancelled() {
     let gate = gate(&[]);
     enter(&gate).await.report(&throttled(Some(3600))).unwrap();
     let stop = CancellationToken::new();
@@ -190,7 +323,7 @@ async fn a_waiting_request_leaves_when_the_stop_token_fires() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_but_429_for_ten_minutes_is_a_spent_quota() {
+async fn only_429_for_ten_minutes_means_that_the_quota_is_spent() {
     let gate = gate(&[]);
     let start = Instant::now();
 
@@ -205,8 +338,8 @@ async fn nothing_but_429_for_ten_minutes_is_a_spent_quota() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_that_is_away_is_given_up_after_a_while() {
-    let gate = gate(&[("GIVE_UP_AFTER", "5m")]);
+async fn an_unreachable_api_interrupts_the_run() {
+    let gate = gate(&[("INTERRUPT_AFTER", "5m")]);
     let start = Instant::now();
     let mut requests = 0;
 
@@ -232,9 +365,9 @@ async fn a_rate_limit_spreads_requests_evenly() {
     assert_eq!(gate.usage().requests, 51);
 }
 
-/// A server that allows 20 requests within any second, and a client that is not told so.
+/// The server allows 20 requests within any second, and the client does not know this limit.
 #[tokio::test(start_paused = true)]
-async fn the_pace_settles_a_little_below_what_the_server_allows() {
+async fn the_rate_settles_slightly_below_the_limit_of_the_server() {
     let gate = gate(&[]);
     let seen = Mutex::new(std::collections::VecDeque::new());
     let start = Instant::now();

@@ -1,8 +1,8 @@
-//! The table of cases.
+//! Test cases of [`decide()`].
 
 use super::*;
 
-/// A Monday at three in Seoul.
+/// Monday 03:00 in Seoul.
 const TICK: &str = "2026-11-22T18:00:00Z";
 
 fn utc(text: &str) -> DateTime<Utc> {
@@ -28,7 +28,7 @@ fn windows() -> Windows {
     Windows { is_enabled: true, catch_up: days(7), resume: days(3) }
 }
 
-/// A run that served a tick and took ten minutes.
+/// A run of a tick that took ten minutes.
 fn served(id: i64, tick: DateTime<Utc>) -> RunRecord {
     RunRecord {
         id: RunId(id),
@@ -65,7 +65,7 @@ fn skipped(decision: Decision) -> (DateTime<Utc>, String) {
 }
 
 #[test]
-fn a_tick_runs_at_its_second_and_up_to_a_minute_later_on_time() {
+fn a_tick_counts_as_on_time_for_one_minute() {
     let history = [served(1, weeks_before(1))];
 
     assert_eq!(weekly(after_tick(-1), &history), Decision::Wait);
@@ -82,7 +82,7 @@ fn a_missed_tick_is_caught_up_within_its_window() {
 }
 
 #[test]
-fn a_tick_missed_for_longer_is_skipped_with_the_reason() {
+fn a_tick_missed_by_more_than_its_window_is_skipped_with_a_reason() {
     let monthly = schedule("0 0 3 23 * *");
     let history = [served(1, utc("2026-10-22T18:00:00Z"))];
 
@@ -90,11 +90,11 @@ fn a_tick_missed_for_longer_is_skipped_with_the_reason() {
 
     let (tick, reason) = skipped(decision);
     assert_eq!(tick, utc(TICK));
-    assert_eq!(reason, "nobody ran it in time: 8days late, the catch-up window is 7days");
+    assert_eq!(reason, "missed by 8days; the catch-up window is 7days");
 }
 
 #[test]
-fn a_tick_that_has_a_row_is_settled() {
+fn a_tick_with_a_row_is_not_run_again() {
     for status in [Status::Succeeded, Status::Partial, Status::Failed, Status::Skipped] {
         let history = [RunRecord { status, ..served(1, utc(TICK)) }];
 
@@ -104,7 +104,7 @@ fn a_tick_that_has_a_row_is_settled() {
 }
 
 #[test]
-fn a_new_installation_crawls_at_once_unless_nothing_is_caught_up() {
+fn a_new_installation_crawls_immediately_unless_the_catch_up_window_is_zero() {
     let now = after_tick(3 * 24 * 3600);
     let never = Windows { catch_up: Duration::ZERO, ..windows() };
 
@@ -120,7 +120,7 @@ fn of_several_missed_ticks_the_latest_is_run_and_the_others_are_skipped() {
     for weeks in [2, 1] {
         let (tick, reason) = skipped(weekly(after_tick(3600), &history));
         assert_eq!(tick, weeks_before(weeks));
-        assert!(reason.contains("only the latest tick is caught up"), "{reason}");
+        assert!(reason.contains("only the latest missed tick is caught up"), "{reason}");
         history.insert(0, RunRecord { status: Status::Skipped, ..served(9, tick) });
     }
 
@@ -128,21 +128,21 @@ fn of_several_missed_ticks_the_latest_is_run_and_the_others_are_skipped() {
 }
 
 #[test]
-fn no_more_than_ten_ticks_are_looked_back_for() {
+fn at_most_ten_past_ticks_are_checked() {
     let history = [served(1, weeks_before(30))];
 
     assert_eq!(skipped(weekly(after_tick(0), &history)).0, weeks_before(9));
 }
 
 #[test]
-fn an_unfinished_run_is_resumed_before_a_tick_is_served() {
+fn an_unfinished_run_is_resumed_before_a_tick_is_run() {
     let history = [unfinished(7, utc(TICK) - TimeDelta::days(1))];
 
     assert_eq!(weekly(after_tick(5), &history), Decision::Resume(RunId(7)));
 }
 
 #[test]
-fn a_run_whose_process_is_silent_is_tried() {
+fn a_run_with_status_running_is_resumed_if_its_lock_is_free() {
     let history = [RunRecord { status: Status::Running, resume_at: None, ..unfinished(7, utc(TICK)) }];
 
     assert_eq!(weekly(after_tick(600), &history), Decision::Resume(RunId(7)));
@@ -153,12 +153,12 @@ fn a_tick_during_a_run_is_skipped() {
     let long = RunRecord { finished_at: Some(after_tick(3600)), ..served(7, utc(TICK) - TimeDelta::days(1)) };
     let waiting = RunRecord { resume_at: Some(after_tick(7200)), ..unfinished(7, utc(TICK) - TimeDelta::days(1)) };
 
-    assert_eq!(skipped(weekly(after_tick(3601), &[long])), (utc(TICK), "run 7 was under way".to_owned()));
-    assert_eq!(skipped(weekly(after_tick(5), &[waiting])), (utc(TICK), "run 7 was under way".to_owned()));
+    assert_eq!(skipped(weekly(after_tick(3601), &[long])), (utc(TICK), "run 7 was in progress".to_owned()));
+    assert_eq!(skipped(weekly(after_tick(5), &[waiting])), (utc(TICK), "run 7 was in progress".to_owned()));
 }
 
 #[test]
-fn an_unfinished_run_waits_for_its_time() {
+fn an_unfinished_run_is_not_resumed_before_its_time() {
     let history = [RunRecord { resume_at: Some(after_tick(1800)), ..unfinished(7, utc(TICK)) }];
 
     assert_eq!(weekly(after_tick(1799), &history), Decision::Wait);
@@ -166,26 +166,26 @@ fn an_unfinished_run_waits_for_its_time() {
 }
 
 #[test]
-fn an_unfinished_run_is_given_up_when_its_window_is_over() {
+fn an_unfinished_run_is_abandoned_when_its_window_is_over() {
     let history = [unfinished(7, utc(TICK))];
     let days = |days: i64| after_tick(days * 24 * 3600);
 
     assert_eq!(weekly(days(3), &history), Decision::Resume(RunId(7)));
-    assert!(matches!(weekly(days(3) + TimeDelta::seconds(1), &history), Decision::GiveUp(RunId(7), _)));
+    assert!(matches!(weekly(days(3) + TimeDelta::seconds(1), &history), Decision::Abandon(RunId(7), _)));
 }
 
 #[test]
-fn a_run_that_was_given_up_late_costs_no_tick_after_its_window() {
+fn a_run_that_was_abandoned_late_skips_no_tick_after_its_window() {
     let noticed = Some(after_tick(3600));
-    let given_up = |status| RunRecord { status, finished_at: noticed, ..served(7, weeks_before(1)) };
+    let abandoned = |status| RunRecord { status, finished_at: noticed, ..served(7, weeks_before(1)) };
 
-    assert_eq!(weekly(after_tick(3600), &[given_up(Status::Failed)]), start(Trigger::CatchUp));
-    let (_, reason) = skipped(weekly(after_tick(3600), &[given_up(Status::Succeeded)]));
-    assert_eq!(reason, "run 7 was under way", "a week's work is work");
+    assert_eq!(weekly(after_tick(3600), &[abandoned(Status::Failed)]), start(Trigger::CatchUp));
+    let (_, reason) = skipped(weekly(after_tick(3600), &[abandoned(Status::Succeeded)]));
+    assert_eq!(reason, "run 7 was in progress", "a run that succeeded was in progress for the whole week");
 }
 
 #[test]
-fn a_late_run_has_its_whole_window_from_its_start() {
+fn the_resume_window_of_a_late_run_begins_at_its_start() {
     let started_at = after_tick(5 * 24 * 3600);
     let late = RunRecord { trigger: Trigger::CatchUp, started_at, ..unfinished(7, utc(TICK)) };
 
@@ -193,7 +193,7 @@ fn a_late_run_has_its_whole_window_from_its_start() {
 }
 
 #[test]
-fn a_run_by_hand_counts_from_its_start_and_serves_no_tick() {
+fn the_resume_window_of_a_manual_run_begins_at_its_start_and_it_counts_for_no_later_tick() {
     let done = by_hand(&RunRecord { finished_at: Some(after_tick(-3600)), ..served(2, utc(TICK)) }, after_tick(-7200));
     let open = by_hand(&unfinished(2, utc(TICK)), after_tick(-7200));
 
@@ -201,15 +201,85 @@ fn a_run_by_hand_counts_from_its_start_and_serves_no_tick() {
     assert_eq!(weekly(after_tick(5), &[open]), Decision::Resume(RunId(2)));
 }
 
+/// A finished manual run that was started this many seconds after the tick.
+fn by_hand_after(id: i64, seconds: i64, status: Status) -> RunRecord {
+    by_hand(&RunRecord { status, ..served(id, after_tick(seconds)) }, after_tick(seconds))
+}
+
 #[test]
-fn a_run_with_a_scope_is_left_alone() {
+fn a_full_manual_run_after_a_tick_counts_for_it() {
+    for status in [Status::Succeeded, Status::Partial] {
+        let mut history = [by_hand_after(2, 7200, status), served(1, weeks_before(1))];
+
+        assert_eq!(
+            weekly(after_tick(3 * 3600), &history),
+            Decision::Tie { run: RunId(2), tick: utc(TICK) },
+            "{status}"
+        );
+        history[0].scheduled_for = Some(utc(TICK));
+        assert_eq!(weekly(after_tick(3 * 3600), &history), Decision::Wait, "{status}");
+        assert_eq!(weekly(after_tick(6 * 24 * 3600), &history), Decision::Wait, "{status}");
+    }
+    let late = [by_hand_after(2, 0, Status::Succeeded), served(1, weeks_before(1))];
+    let monthly = schedule("0 0 3 23 * *");
+    let decision = decide(after_tick(8 * 24 * 3600), &monthly, &late, windows());
+    assert_eq!(
+        decision,
+        Decision::Tie { run: RunId(2), tick: utc(TICK) },
+        "a manual run counts even if the catch-up window is over"
+    );
+    assert_eq!(
+        weekly(after_tick(3600), &[by_hand_after(1, 60, Status::Succeeded)]),
+        Decision::Tie { run: RunId(1), tick: utc(TICK) },
+        "a new installation whose first run was manual"
+    );
+}
+
+#[test]
+fn the_first_of_two_manual_runs_counts_for_the_tick() {
+    let twice = [by_hand_after(3, 3600, Status::Succeeded), by_hand_after(2, 60, Status::Succeeded)];
+
+    assert_eq!(weekly(after_tick(3 * 3600), &twice), Decision::Tie { run: RunId(2), tick: utc(TICK) });
+}
+
+#[test]
+fn a_manual_run_that_failed_or_was_partial_scope_or_came_earlier_does_not_count_for_the_tick() {
+    let before = weeks_before(1);
+    let limited = RunRecord { is_full: false, ..by_hand_after(2, 60, Status::Succeeded) };
+    for run in [by_hand_after(2, 60, Status::Failed), limited, by_hand_after(2, -1200, Status::Succeeded)] {
+        assert_eq!(weekly(after_tick(3600), &[run.clone(), served(1, before)]), start(Trigger::CatchUp), "{run:?}");
+    }
+    let unfinished = by_hand(&unfinished(2, utc(TICK)), after_tick(60));
+    assert_eq!(
+        weekly(after_tick(3600), &[unfinished, served(1, before)]),
+        Decision::Resume(RunId(2)),
+        "an unfinished run comes first"
+    );
+}
+
+#[test]
+fn a_manual_run_counts_only_for_the_tick_just_before_it() {
+    let two_weeks_ago = weeks_before(2);
+    let between = by_hand(&served(2, weeks_before(1)), weeks_before(1) + TimeDelta::hours(1));
+    let mut history = vec![between, served(1, two_weeks_ago)];
+
+    assert_eq!(weekly(after_tick(5), &history), Decision::Tie { run: RunId(2), tick: weeks_before(1) });
+    history[0].scheduled_for = Some(weeks_before(1));
+    assert_eq!(weekly(after_tick(5), &history), start(Trigger::Schedule));
+
+    let after_both = vec![by_hand_after(2, 60, Status::Succeeded), served(1, two_weeks_ago)];
+    assert_eq!(skipped(weekly(after_tick(3600), &after_both)).0, weeks_before(1), "this tick was missed");
+}
+
+#[test]
+fn a_partial_scope_run_is_not_resumed() {
     let scoped = RunRecord { is_full: false, ..by_hand(&unfinished(2, utc(TICK)), after_tick(-60)) };
 
     assert_eq!(weekly(after_tick(5), &[scoped]), start(Trigger::Schedule));
 }
 
 #[test]
-fn a_clock_that_went_back_repeats_nothing() {
+fn a_clock_that_was_set_back_repeats_no_run() {
     let history = [served(2, utc(TICK)), served(1, weeks_before(1))];
 
     assert_eq!(weekly(after_tick(-3600), &history), Decision::Wait);
@@ -217,27 +287,31 @@ fn a_clock_that_went_back_repeats_nothing() {
 }
 
 #[test]
-fn a_tick_that_was_served_while_the_clock_was_weeks_ahead_is_served_when_it_comes() {
+fn a_tick_that_was_run_while_the_clock_was_weeks_ahead_is_run_again_when_it_is_due() {
     let ahead = [served(3, weeks_before(-2)), served(2, weeks_before(-1)), served(1, weeks_before(1))];
     let early = |now, history: &[RunRecord]| ahead_of_time(now, history, windows());
 
-    assert_eq!(early(after_tick(5), &ahead), Some(RunId(3)), "the clock is right again");
+    assert_eq!(early(after_tick(5), &ahead), Some(RunId(3)), "the clock is correct again");
     assert_eq!(early(after_tick(5), &ahead[1..]), Some(RunId(2)));
     assert_eq!(weekly(after_tick(5), &ahead[2..]), start(Trigger::Schedule));
-    assert_eq!(early(weeks_before(-1) - TimeDelta::hours(23), &ahead[1..]), None, "clocks differ a little");
+    assert_eq!(
+        early(weeks_before(-1) - TimeDelta::hours(23), &ahead[1..]),
+        None,
+        "a difference of less than a day is tolerated"
+    );
     let skipped_now = RunRecord { started_at: weeks_before(-2), ..served(2, utc(TICK)) };
     assert_eq!(
         early(after_tick(5), &[skipped_now, served(1, weeks_before(1))]),
         Some(RunId(2)),
-        "due, and judged too late"
+        "a due tick that was skipped as too late while the clock was ahead"
     );
-    assert_eq!(early(weeks_before(2), &ahead), None, "all of history lies ahead: this clock is wrong");
+    assert_eq!(early(weeks_before(2), &ahead), None, "every run lies in the future, so the current clock is wrong");
     let disabled = Windows { is_enabled: false, ..windows() };
     assert_eq!(ahead_of_time(after_tick(5), &ahead, disabled), None);
 }
 
 #[test]
-fn a_wait_that_a_clock_ahead_has_written_is_not_waited_for() {
+fn a_resume_time_written_while_the_clock_was_ahead_is_ignored() {
     let waiting = |at| [RunRecord { resume_at: Some(at), ..unfinished(7, utc(TICK)) }];
 
     assert_eq!(weekly(after_tick(5), &waiting(after_tick(24 * 3600))), Decision::Wait);
@@ -245,19 +319,19 @@ fn a_wait_that_a_clock_ahead_has_written_is_not_waited_for() {
 }
 
 #[test]
-fn a_clock_that_jumped_forward_serves_the_tick_it_passed() {
+fn a_tick_that_the_clock_jumped_over_is_caught_up() {
     let history = [served(1, weeks_before(1))];
 
     assert_eq!(weekly(after_tick(2 * 3600), &history), start(Trigger::CatchUp));
 }
 
 #[test]
-fn each_tick_of_a_day_with_a_clock_change_is_served_once() {
+fn each_tick_of_a_day_with_a_daylight_saving_change_is_run_once() {
     let schedule = Schedule::parse("0 30 1 * * *", "America/New_York").unwrap();
     let mut history = vec![served(1, utc("2026-10-30T05:30:00Z"))];
     let mut now = utc("2026-10-30T05:31:00Z");
 
-    // On 2026-11-01 the hour from one to two comes twice.
+    // On 2026-11-01 the hour from 01:00 to 02:00 occurs twice.
     while now < utc("2026-11-03T12:00:00Z") {
         if let Decision::Start { tick, trigger } = decide(now, &schedule, &history, windows()) {
             assert_eq!(trigger, Trigger::Schedule);
@@ -272,7 +346,7 @@ fn each_tick_of_a_day_with_a_clock_change_is_served_once() {
 }
 
 #[test]
-fn nothing_starts_where_it_is_switched_off() {
+fn nothing_starts_if_the_schedule_is_disabled() {
     let off = Windows { is_enabled: false, ..windows() };
 
     for history in [vec![], vec![unfinished(7, utc(TICK))]] {

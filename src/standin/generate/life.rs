@@ -1,14 +1,14 @@
-//! What happens to a place from week to week.
+//! The changes of a place from week to week.
 
 use super::Draw;
 use crate::standin::chance::Chance;
 
-/// What has happened in one slot up to a week.
+/// The changes in one slot up to a week.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Life {
-    /// How many places were here before.
+    /// The number of earlier places in this slot.
     pub(super) generation: u32,
-    /// How often the present one got a new phone number.
+    /// How often the current place got a new phone number.
     pub(super) phones: u32,
     /// How often it got a new name.
     pub(super) names: u32,
@@ -17,10 +17,10 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// The life of a slot up to a week.
+    /// The changes of a slot up to a week.
     pub(super) fn of(seed: u64, slot: u64, week: u32) -> Self {
         (1..=week).fold(Self::default(), |life, week| {
-            // In a thousand: five close and five open instead, ten change. Twenty in all.
+            // Of 1000 places per week, 5 close and are replaced by 5 new ones, and 10 change: 20 changes (2 %) in total.
             match Chance::of(&[seed, Draw::Life as u64, slot, week.into()]).below(1000) {
                 0..5 => Self { generation: life.generation + 1, ..Self::default() },
                 5..10 => Self { phones: life.phones + 1, ..life },

@@ -1,4 +1,4 @@
-//! Where places lie: dense around busy stations, in clusters and buildings, and a few far away from all of them.
+//! The positions of places: dense around busy stations, in clusters and buildings, and a few far away from all stations.
 
 use std::f64::consts::TAU;
 
@@ -8,7 +8,7 @@ use crate::domain::station::Station;
 use crate::standin::chance::Chance;
 use crate::standin::ruler;
 
-/// Stations with far more places than their surroundings explain, and how many times as many.
+/// Stations with many more places than usual, and the factor.
 const BUSY: [(&str, f64); 18] = [
     ("강남역", 9.0),
     ("홍대입구역", 9.0),
@@ -30,13 +30,13 @@ const BUSY: [(&str, f64); 18] = [
     ("서현역", 4.0),
 ];
 
-/// Stations within this distance make a town of their surroundings.
+/// Stations within this distance, in metres, make an area urban.
 const TOWN_M: f64 = 2500.0;
 
-/// How far from a station its places lie, but for the far ones.
+/// The maximum distance of places from their station in metres, except the few that are far away.
 const REACH_M: f64 = 1300.0;
 
-/// The surroundings of one station.
+/// The area around one station.
 #[derive(Debug)]
 pub(super) struct Site {
     center: LatLng,
@@ -44,41 +44,41 @@ pub(super) struct Site {
     buildings: Vec<(u64, LatLng)>,
     /// The station's name without 역, for names and addresses.
     pub(super) stem: String,
-    /// How phone numbers begin.
+    /// The area code of phone numbers.
     pub(super) area_code: &'static str,
     district: String,
 }
 
-/// The surroundings of all stations.
+/// The areas around all stations.
 #[derive(Debug)]
 pub(super) struct Sites {
     sites: Vec<Site>,
-    /// The sum of the weights up to each site.
+    /// The cumulative weights of the sites.
     ends: Vec<f64>,
 }
 
-/// Where one place is.
+/// The location of one place.
 #[derive(Debug)]
 pub(super) struct Location<'a> {
-    /// Around which station.
+    /// The area around a station.
     pub(super) site: &'a Site,
-    /// Where exactly.
+    /// The exact position.
     pub(super) position: LatLng,
-    /// The building that it shares with others.
+    /// The building, if it is shared with other places.
     pub(super) building: Option<u64>,
 }
 
 /// The two addresses of a place.
 #[derive(Debug)]
 pub(super) struct Address {
-    /// By lot number.
+    /// The lot-number address.
     pub(super) by_lot: String,
-    /// By street; not every place has one.
+    /// The road-name address; not every place has one.
     pub(super) by_road: Option<String>,
 }
 
 impl Sites {
-    /// Lays out the surroundings of stations.
+    /// Generates the areas around stations.
     pub(super) fn around(seed: u64, stations: &[Station]) -> Self {
         let mut sum = 0.0;
         let mut sites = Self { sites: Vec::new(), ends: Vec::new() };
@@ -91,7 +91,7 @@ impl Sites {
         sites
     }
 
-    /// Draws where one place is; there must be a site.
+    /// Draws the location of a place. There must be at least one site.
     pub(super) fn locate(&self, chance: &mut Chance) -> Location<'_> {
         let drawn = chance.between(0.0, self.ends.last().copied().unwrap_or_default());
         let position = self.ends.partition_point(|end| *end <= drawn).min(self.sites.len() - 1);
@@ -144,30 +144,30 @@ impl Site {
     }
 }
 
-/// Moves a place a little.
+/// Moves a position by 5 to 60 m.
 pub(super) fn step(from: LatLng, chance: &mut Chance) -> LatLng {
     let distance_m = chance.between(5.0, 60.0);
     shift(from, distance_m, chance)
 }
 
-/// The position at a distance, in a direction by chance.
+/// The position at a distance in a random direction.
 fn shift(from: LatLng, distance_m: f64, chance: &mut Chance) -> LatLng {
     let (east, north) = chance.between(0.0, TAU).sin_cos();
     let latitude = from.latitude() + north * distance_m / 111_000.0;
     let longitude = from.longitude() + east * distance_m / (111_320.0 * from.latitude().to_radians().cos().max(0.01));
-    // As many decimals as the API has.
+    // The API returns this many decimals.
     let round = |degrees: f64, digits: f64| (degrees * digits).round() / digits;
     let (latitude, longitude) = (round(latitude, 1e13).clamp(-90.0, 90.0), round(longitude, 1e12).clamp(-180.0, 180.0));
     LatLng::new(latitude, longitude).expect("both were clamped")
 }
 
-/// How many places there are around a station, compared with others.
+/// The relative number of places around a station.
 fn weight(station: &Station, stations: &[Station], chance: &mut Chance) -> f64 {
     let is_near = |other: &&Station| {
         (other.position.latitude() - station.position.latitude()).abs() < 0.025
             && ruler::distance_m(station.position, other.position) < TOWN_M
     };
-    // Itself is one of them.
+    // The station itself is in the list.
     let neighbours = stations.iter().filter(is_near).take(12).map(|_| 1.0).sum::<f64>() - 1.0;
     let lines = station.lines.iter().take(4).map(|_| 1.0).sum::<f64>().max(1.0);
     let luck = 0.3 + 2.0 * chance.fraction().powi(2);
@@ -175,7 +175,7 @@ fn weight(station: &Station, stations: &[Station], chance: &mut Chance) -> f64 {
     (0.05 + 0.1 * neighbours) * luck * fame * lines.sqrt()
 }
 
-/// How phone numbers and addresses around a station begin.
+/// The area code and the beginning of addresses around a station.
 fn district(station: &Station) -> (&'static str, String) {
     let (latitude, longitude) = (station.position.latitude(), station.position.longitude());
     let is_seoul = (37.43..37.70).contains(&latitude) && (126.80..127.18).contains(&longitude);
@@ -191,7 +191,7 @@ fn district(station: &Station) -> (&'static str, String) {
         "대전" => ("042", "대전", &["중구", "서구", "유성구", "동구"]),
         region => ("070", region, &["중구", "동구", "서구"]),
     };
-    // Stations of one neighbourhood are in one district.
+    // Nearby stations are in the same district.
     let square = [latitude, longitude].map(|degrees| (degrees * 25.0).floor().to_bits());
     let district = Chance::of(&square).one_of(districts);
     (area_code, format!("{province} {district}"))

@@ -1,12 +1,12 @@
-//! What places are: the ten keywords, how common each is, and how such places are called.
+//! The kinds of places: the ten keywords, how common each is, and the names of such places.
 
 use crate::standin::chance::Chance;
 
-/// What a place offers.
+/// The kind of a place.
 #[derive(Debug)]
 pub(super) struct Trade {
     keyword: &'static str,
-    /// How many of a thousand places.
+    /// The share of places of this kind, per 1000.
     share: u32,
     /// The category group.
     pub(super) group: Option<&'static str>,
@@ -14,9 +14,9 @@ pub(super) struct Trade {
     pub(super) categories: &'static [&'static str],
     /// The share of places with a phone number.
     pub(super) has_phone: f64,
-    /// Other keywords that find such a place, too, and how many of a hundred.
+    /// Second keywords that some of these places have, and their share in percent.
     also: &'static [(&'static str, u32)],
-    /// What names begin with; empty: with the name of the station.
+    /// How names begin; if empty, with the name of the station.
     prefixes: &'static [&'static str],
     words: &'static [&'static str],
 }
@@ -178,7 +178,7 @@ const TRADES: [Trade; 10] = [
 ];
 
 impl Trade {
-    /// Draws what a place is.
+    /// Draws the kind of a place.
     pub(super) fn draw(chance: &mut Chance) -> &'static Self {
         let mut drawn = chance.below(TRADES.iter().map(|trade| trade.share).sum());
         let is_drawn = |trade: &&Trade| match drawn.checked_sub(trade.share) {
@@ -191,7 +191,7 @@ impl Trade {
         TRADES.iter().find(is_drawn).expect("the number drawn is below the sum of the shares")
     }
 
-    /// Draws the keywords that find a place: its own, and for about one place in ten a second one.
+    /// Draws the keywords that find a place: that of its kind, and for about 10 % of the places a second one.
     pub(super) fn keywords(&self, chance: &mut Chance) -> Vec<String> {
         let drawn = chance.below(100);
         let mut sum = 0;
@@ -203,7 +203,7 @@ impl Trade {
         keywords.into_iter().flatten().map(str::to_owned).collect()
     }
 
-    /// Draws a name near the station of this stem.
+    /// Draws a name; `stem` is the name of the station without 역.
     pub(super) fn name(&self, stem: &str, chance: &mut Chance) -> String {
         let word = chance.one_of(self.words);
         if self.prefixes.is_empty() {

@@ -1,4 +1,4 @@
-//! What the stand-in answers, seen by a client.
+//! Tests of the stand-in's responses over HTTP.
 
 use flate2::read::GzDecoder;
 use serde_json::Value;
@@ -11,12 +11,12 @@ use crate::standin::{Fault, World};
 const SEARCH: &str = "/v2/local/search/keyword.json?query=%EC%B9%B4%ED%8E%98";
 const KEY: &str = "Authorization: KakaoAK abc\r\n";
 
-/// An answer as it came over the wire; all empty where the connection was closed without one.
+/// A raw response; empty if the connection was closed without one.
 #[derive(Debug, Default)]
 struct Received {
     head: String,
     body: Vec<u8>,
-    /// What the head says.
+    /// The value of `Content-Length`.
     length: usize,
 }
 
@@ -35,7 +35,7 @@ fn standin(places: i32) -> Standin {
     Standin::new(World::new(places.collect()))
 }
 
-/// Serves a stand-in as long as a test runs.
+/// Serves a stand-in while a test runs.
 async fn served<T>(standin: &Standin, test: impl AsyncFnOnce(SocketAddr) -> T) -> T {
     let listening = standin.bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listening.address;
@@ -68,7 +68,7 @@ async fn get(address: SocketAddr, target: &str, headers: &str) -> Received {
     receive(&mut stream).await
 }
 
-/// What a fault looks like to a client.
+/// The response of a fault.
 async fn reply_to(fault: Fault) -> Received {
     let standin = standin(20);
     standin.script([fault]);
@@ -96,7 +96,26 @@ async fn one_connection_carries_many_searches() {
 }
 
 #[tokio::test]
-async fn the_wrong_key_is_refused_and_repeated() {
+async fn the_figures_of_the_server_count_searches_and_not_themselves() {
+    let standin = standin(20);
+
+    let stats = served(&standin, async |address| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        for target in [SEARCH, STATS, SEARCH, STATS] {
+            send(&mut stream, target, KEY).await;
+            receive(&mut stream).await;
+        }
+        get(address, STATS, "").await.json()
+    })
+    .await;
+
+    let [busy_s, elapsed_s] = ["busy_s", "elapsed_s"].map(|name| stats[name].as_f64().unwrap());
+    assert!(busy_s > 0.0 && busy_s <= elapsed_s, "{stats}");
+    assert_eq!((stats["requests"].as_u64(), standin.requests()), (Some(2), 2));
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_rejected_and_repeated_in_the_message() {
     let standin = standin(1);
     standin.set(Switches { api_key: Some("secret".to_owned()), ..Switches::default() });
 
@@ -111,7 +130,7 @@ async fn the_wrong_key_is_refused_and_repeated() {
 }
 
 #[tokio::test]
-async fn broken_rules_and_unknown_paths_are_errors_of_the_api() {
+async fn invalid_parameters_and_unknown_paths_are_api_errors() {
     served(&standin(1), async |address| {
         let missing = get(address, "/v2/local/search/keyword.json?x=1", KEY).await;
         assert_eq!((missing.status(), missing.json()["errorType"].clone()), (400, "MissingParameter".into()));
@@ -123,12 +142,12 @@ async fn broken_rules_and_unknown_paths_are_errors_of_the_api() {
 }
 
 #[tokio::test]
-async fn a_spent_quota_has_two_forms() {
+async fn an_exhausted_quota_has_two_formats() {
     let standin = standin(1);
     let spent = Switches {
         daily_quota: Some(0),
         retry_after: Some("30".to_owned()),
-        latency: std::time::Duration::from_hours(1),
+        latency: Duration::from_hours(1),
         ..Switches::default()
     };
 
@@ -190,7 +209,7 @@ async fn a_dropped_connection_sends_nothing() {
 }
 
 #[tokio::test]
-async fn faulty_answers_are_what_they_are_called() {
+async fn each_fault_has_its_response() {
     assert_eq!(reply_to(Fault::Empty).await.length, 0);
     assert_eq!(reply_to(Fault::Body("[]".to_owned())).await.body, b"[]");
     let retry_after = Some("7".to_owned());
@@ -206,7 +225,7 @@ async fn faulty_answers_are_what_they_are_called() {
 }
 
 #[tokio::test]
-async fn a_hanging_request_is_in_flight_until_its_client_leaves() {
+async fn a_hanging_request_is_in_flight_until_its_client_disconnects() {
     let standin = standin(1);
     standin.script([Fault::Hang]);
 
@@ -226,7 +245,7 @@ async fn a_hanging_request_is_in_flight_until_its_client_leaves() {
 }
 
 #[tokio::test]
-async fn long_answers_are_compressed_for_those_who_accept_it() {
+async fn long_responses_are_compressed_if_the_client_accepts_it() {
     served(&standin(20), async |address| {
         let plain = get(address, SEARCH, KEY).await;
         let packed = get(address, SEARCH, &format!("{KEY}Accept-Encoding: gzip, br\r\n")).await;

@@ -1,31 +1,41 @@
-//! The content of places: what is new or differs is written, and what differs is told.
+//! The content of places: writes those that are new or differ, and records the differences in `place_change`.
+//!
+//! One answer is not enough to move a known place by more than 2 km, or to remove its name or another field. Such content
+//! is kept in `place_doubt` until the end of the run, which confirms or rejects it.
 
 use std::collections::BTreeMap;
-
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::{stored_id, stored_position};
 use crate::domain::geo::LatLng;
 use crate::domain::place::{Place, PlaceId};
-use crate::domain::run::RunId;
+use crate::store::batch::Batch;
 use crate::store::{Error, Written};
 
-/// What writing some places found out.
+/// The result of [`write()`].
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    /// How many were new or had changed.
+    /// The numbers of new and changed places.
     pub(super) written: Written,
-    /// Those that moved, and where they were before.
+    /// The places that moved, with their former positions.
     pub(super) moved: Vec<(PlaceId, LatLng)>,
+    /// The places whose new content must be confirmed, with their stored positions.
+    pub(super) doubted: BTreeMap<PlaceId, LatLng>,
 }
 
-/// Writes the places that are new or differ. Of those that differ, `place_change` keeps what it was and what it is.
+/// Whether content was confirmed by a search for the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It was confirmed.
+    Confirmed,
+    /// It was not: content that contradicts the stored one goes to `place_doubt`.
+    Unconfirmed,
+}
+
+/// Writes the places that are new or differ. Of those that differ, `place_change` keeps the former and the new values.
 pub(super) async fn write(
-    connection: &mut PgConnection,
-    run: RunId,
+    batch: &mut Batch<'_>,
     places: &BTreeMap<&PlaceId, &Place>,
-    now: DateTime<Utc>,
+    trust: Trust,
 ) -> Result<Stored, Error> {
     let text = |value: fn(&Place) -> &str| places.values().map(|place| value(place).to_owned()).collect::<Vec<_>>();
     let optional =
@@ -43,15 +53,19 @@ pub(super) async fn write(
         &degrees(LatLng::latitude),
         &degrees(LatLng::longitude),
         &optional(|place| &place.url) as &[Option<String>],
-        now,
-        run.0
+        batch.now,
+        batch.run.0,
+        trust == Trust::Confirmed
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *batch.transaction)
     .await?;
     let mut stored = Stored::default();
     for row in rows {
         match row.latitude.zip(row.longitude) {
             None => stored.written.places_new += 1,
+            Some((latitude, longitude)) if row.is_doubted => {
+                stored.doubted.insert(stored_id(&row.place_id)?, stored_position(latitude, longitude)?);
+            }
             Some((latitude, longitude)) => {
                 stored.written.places_changed += 1;
                 if row.has_moved {

@@ -1,32 +1,37 @@
-//! Listings: which places lie within the radius of which stations. Geometry, whichever search found the place.
+//! Listings: one row for each match and each station whose radius contains the place. They are computed from positions, so it
+//! does not matter which cell found the place.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Link, stored_id, stored_position};
+use super::{Match, stored_id, stored_position};
 use crate::domain::geo::LatLng;
 use crate::domain::keyword::KeywordId;
 use crate::domain::place::PlaceId;
 use crate::domain::station::{StationId, StationMap};
 use crate::store::Error;
+use crate::store::batch::Batch;
 
-/// How many places a recomputation of the listings takes at a time.
+/// Number of places that are read at a time while all listings are recomputed.
 const CHUNK: i64 = 5_000;
 
-/// Where a place is listed, and since when it is given up for the keyword.
+/// The values from which the listings of a match are computed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listed {
+    /// The position of the place.
     pub(super) position: LatLng,
+    /// When the match was dropped; `None` while it counts.
     pub(super) gone_at: Option<DateTime<Utc>>,
 }
 
-/// What is to be listed of places at these positions: by every keyword in use, those that gave a place up included.
+/// Reads the matches of these places, including dropped ones, and combines each with the given position of its place. Matches
+/// of retired keywords are left out.
 pub(super) async fn of(
     connection: &mut PgConnection,
     positions: &BTreeMap<PlaceId, LatLng>,
-) -> Result<BTreeMap<Link, Listed>, Error> {
+) -> Result<BTreeMap<Match, Listed>, Error> {
     let places: Vec<String> = positions.keys().map(|id| id.as_str().to_owned()).collect();
     let rows = sqlx::query!(
         "select place_id, keyword_id, gone_at from place_keyword join keyword using (keyword_id)
@@ -44,7 +49,7 @@ pub(super) async fn of(
     Ok(listed)
 }
 
-/// Removes the listings of places that moved, where they were before.
+/// Deletes the listings of places that have moved: those at the stations around their former positions, which `moved` gives.
 pub(super) async fn unlist(
     connection: &mut PgConnection,
     stations: &StationMap,
@@ -58,7 +63,8 @@ pub(super) async fn unlist(
             near.push(station.0);
         }
     }
-    // Through all keywords, so that the primary key leads to the rows.
+    // Joining all keywords provides the second column of the primary key (station, keyword, place). Without it the index could
+    // not be searched by place.
     sqlx::query!(
         "delete from listing l using unnest($1::text[], $2::int[]) as t (place_id, station_id), keyword k
          where l.station_id = t.station_id and l.keyword_id = k.keyword_id and l.place_id = t.place_id",
@@ -70,11 +76,12 @@ pub(super) async fn unlist(
     Ok(())
 }
 
-/// Lists places at every station within the radius.
+/// Inserts or updates the listings of these matches, at every station whose radius contains the place. Rows that are already
+/// correct are not written.
 pub(super) async fn list(
     connection: &mut PgConnection,
     stations: &StationMap,
-    listed: &BTreeMap<Link, Listed>,
+    listed: &BTreeMap<Match, Listed>,
 ) -> Result<(), Error> {
     let mut columns: (Vec<i32>, Vec<i32>, Vec<String>, Vec<i32>) = Default::default();
     let mut gone_at = Vec::new();
@@ -104,9 +111,10 @@ pub(super) async fn list(
     Ok(())
 }
 
-/// Computes all listings anew, after stations, keywords or the radius changed; rows that stay true are not rewritten.
+/// Recomputes all listings after the stations, the keywords or the radius changed.
 ///
-/// `stale` are the stations that moved or were retired, so that nothing else need be compared.
+/// First deletes the listings of `stale` stations (those that moved or were retired), those of retired keywords, and those
+/// outside the radius. Then inserts or updates the listings of all matches; rows that are already correct are not written.
 pub(in crate::store) async fn relist(
     connection: &mut PgConnection,
     stations: &StationMap,
@@ -144,16 +152,14 @@ pub(in crate::store) async fn relist(
     Ok(())
 }
 
-/// Takes places that were given up for a keyword from the listings; the rows stay, and say since when.
-pub(in crate::store) async fn hide<'a>(
-    connection: &mut PgConnection,
-    stations: &StationMap,
-    links: impl IntoIterator<Item = (&'a Link, LatLng)>,
-    now: DateTime<Utc>,
+/// Sets `gone_at` in the listings of matches that are dropped now. The rows are kept.
+pub(in crate::store) async fn drop_matches<'a>(
+    batch: &mut Batch<'_>,
+    matches: impl IntoIterator<Item = (&'a Match, LatLng)>,
 ) -> Result<(), Error> {
     let mut columns: (Vec<i32>, Vec<i32>, Vec<String>) = Default::default();
-    for ((place, keyword), position) in links {
-        for (station, _) in stations.around(position) {
+    for ((place, keyword), position) in matches {
+        for (station, _) in batch.stations.around(position) {
             columns.0.push(station.0);
             columns.1.push(keyword.0);
             columns.2.push(place.as_str().to_owned());
@@ -167,9 +173,9 @@ pub(in crate::store) async fn hide<'a>(
         &columns.0,
         &columns.1,
         &columns.2,
-        now
+        batch.now
     )
-    .execute(connection)
+    .execute(&mut *batch.transaction)
     .await?;
     Ok(())
 }

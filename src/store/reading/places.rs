@@ -1,4 +1,4 @@
-//! Places for an export, each once.
+//! Reads places for an export. Each place is returned once, however many keywords and stations it has.
 
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, TryStreamExt};
@@ -6,16 +6,16 @@ use futures_util::{Stream, TryStreamExt};
 use super::{Part, Reader};
 use crate::store::Error;
 
-/// Which places are asked for.
+/// Selects the places to read.
 #[derive(Clone, Debug)]
 pub struct PlaceFilter {
-    /// Of this part.
+    /// Limits them to stations and keywords.
     pub part: Part,
-    /// Only those that are not closed.
+    /// Whether closed places are left out.
     pub only_open: bool,
 }
 
-/// A row of `place`, what finds it, and the station that it is next to.
+/// A place, with its keywords and its nearest station.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "named like the columns, which are documented")]
 pub struct PlaceRow {
@@ -29,10 +29,11 @@ pub struct PlaceRow {
     pub latitude: f64,
     pub longitude: f64,
     pub url: Option<String>,
-    /// Those that find it; of one that none finds any more, those that did.
+    /// The keywords of its matches. Dropped matches are left out unless all are dropped.
     pub keywords: Vec<String>,
-    /// The nearest station of its listings.
+    /// The nearest station that lists it; `None` if no station does. A dropped match counts only if all are dropped.
     pub station: Option<String>,
+    /// The distance from that station, in metres.
     pub distance_m: Option<i32>,
     pub first_seen_at: DateTime<Utc>,
     pub changed_at: DateTime<Utc>,
@@ -40,7 +41,7 @@ pub struct PlaceRow {
 }
 
 impl Reader {
-    /// The places that a filter lets through, in the order of their ids.
+    /// Streams the places that the filter selects, ordered by id.
     pub fn places(&mut self, filter: &PlaceFilter) -> impl Stream<Item = Result<PlaceRow, Error>> {
         sqlx::query_as!(
             PlaceRow,

@@ -1,11 +1,11 @@
-//! Where runs take long, and where they fail.
+//! Areas that need many requests, and areas in which cells fail.
 
 use sqlx::PgConnection;
 
 use crate::domain::geo::LatLng;
 use crate::store::Error;
 
-/// Where an area is: around a station, or in a rectangle.
+/// The position of an area: a station, or the centre of a rectangle.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AreaPosition {
     /// Around this station.
@@ -17,26 +17,26 @@ pub enum AreaPosition {
 /// An area that took many requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BusyArea {
-    /// Where.
+    /// Its position.
     pub position: AreaPosition,
     /// Requests that were sent for it.
     pub requests: i64,
     /// Pages that were read.
     pub pages: i64,
-    /// Different places on these pages, those of two keywords twice.
+    /// Different places on these pages; a place that two keywords find counts twice.
     pub places: i64,
 }
 
 /// An area in which cells failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailingArea {
-    /// Where.
+    /// Its position.
     pub position: AreaPosition,
-    /// How many failed twice.
+    /// Number of cells that failed twice.
     pub failed: i64,
-    /// How many failed once, and not at their second chance.
+    /// Number of cells that failed once and recovered.
     pub once: i64,
-    /// What was searched for when they failed.
+    /// Their keywords.
     pub keywords: Vec<String>,
     /// Why the last one failed.
     pub error: Option<String>,
@@ -45,19 +45,19 @@ pub struct FailingArea {
 /// A cell that failed twice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailedCell {
-    /// Where.
+    /// Its position.
     pub position: AreaPosition,
-    /// Where, as the view `run_failure` says it.
+    /// The area in the words of the view `run_failure`.
     pub area: String,
-    /// What was searched for.
+    /// Its keyword.
     pub keyword: String,
     /// Requests that were sent for it.
     pub requests: i32,
-    /// Why it failed the last time.
+    /// Why it last failed.
     pub error: Option<String>,
 }
 
-/// The columns that tell a position: either the name of a station, or a centre.
+/// A position from its columns: the name of a station, or the centre of a rectangle.
 fn position(name: Option<String>, latitude: Option<f64>, longitude: Option<f64>) -> Option<AreaPosition> {
     match (name, latitude, longitude) {
         (Some(name), _, _) => Some(AreaPosition::Station(name)),
@@ -109,7 +109,7 @@ pub(super) async fn failing(
                  array_agg(error order by crawl_run_id desc, cell_no desc) filter (where error is not null) as errors
              from crawl_cell
              join keyword k using (keyword_id)
-             where crawl_run_id = any($1) and (status = 'failed' or chances > 0)
+             where crawl_run_id = any($1) and (status = 'failed' or failures > 0)
              group by 1, 2, 3, 4, 5
              order by 6 desc, 7 desc, 1, 2, 4
              limit $2

@@ -1,4 +1,4 @@
-//! The last runs, each next to what was usual before it.
+//! The last runs, each with the medians of the runs before it.
 
 use chrono::NaiveDateTime;
 use sqlx::PgConnection;
@@ -10,7 +10,7 @@ use crate::store::Error;
 #[derive(Clone, Debug)]
 #[expect(
     missing_docs,
-    reason = "named like the columns of run_history and crawl_run, which are documented; seen to is done or split"
+    reason = "named like the columns of run_history and crawl_run, which are documented; cells_seen_to is done plus split"
 )]
 pub struct ReportRun {
     pub id: RunId,
@@ -30,11 +30,19 @@ pub struct ReportRun {
     pub places_new: i32,
     pub places_changed: i32,
     pub places_closed: i32,
+    pub documents_rejected: i64,
+    pub rejected_example: Option<String>,
+    pub texts_cut: i64,
+    pub retired: Option<serde_json::Value>,
+    pub pause_reason: Option<String>,
+    pub paused_since: Option<NaiveDateTime>,
+    pub paused_until: Option<NaiveDateTime>,
     pub verdict: String,
     pub usual: Usual,
 }
 
-/// The medians of the four full runs before a run; none where there was none.
+/// The medians of the last four full runs of the same coverage before a run, without the very first one; `None` where
+/// none remains.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[expect(missing_docs, reason = "named like the columns, which are documented")]
 pub struct Usual {
@@ -59,7 +67,7 @@ pub(super) async fn newest_ledgers(connection: &mut PgConnection, limit: i64) ->
     .await?)
 }
 
-/// A row as it comes, with its medians among the other columns.
+/// A row of the query, with the medians as plain columns.
 struct Row {
     crawl_run_id: i64,
     started: NaiveDateTime,
@@ -78,6 +86,13 @@ struct Row {
     places_new: i32,
     places_changed: i32,
     places_closed: i32,
+    documents_rejected: i64,
+    rejected_example: Option<String>,
+    texts_cut: i64,
+    retired: Option<serde_json::Value>,
+    pause_reason: Option<String>,
+    paused_since: Option<NaiveDateTime>,
+    paused_until: Option<NaiveDateTime>,
     verdict: String,
     usual_duration_s: Option<f64>,
     usual_requests: Option<f64>,
@@ -110,6 +125,13 @@ impl TryFrom<Row> for ReportRun {
             places_new: row.places_new,
             places_changed: row.places_changed,
             places_closed: row.places_closed,
+            documents_rejected: row.documents_rejected,
+            rejected_example: row.rejected_example,
+            texts_cut: row.texts_cut,
+            retired: row.retired,
+            pause_reason: row.pause_reason,
+            paused_since: row.paused_since,
+            paused_until: row.paused_until,
             verdict: row.verdict,
             usual: Usual {
                 duration_s: row.usual_duration_s,
@@ -130,24 +152,12 @@ pub(super) async fn last(connection: &mut PgConnection, limit: i64) -> Result<Ve
         r#"select r.crawl_run_id, h.started as "started!", h.due, r.trigger, r.status, r.reason, r.scope is null as "is_full!",
              extract(epoch from h.duration)::float8 as "duration_s!", r.cells_total,
              r.cells_done + r.cells_split as "cells_seen_to!", r.cells_failed, r.cells_truncated, r.requests,
-             r.places_seen, r.places_new, r.places_changed, r.places_closed, h.verdict as "verdict!",
+             r.places_seen, r.places_new, r.places_changed, r.places_closed,
+             r.documents_rejected, r.rejected_example, r.texts_cut, r.retired, r.pause_reason, h.paused_since, h.paused_until,
+             h.verdict as "verdict!",
              extract(epoch from h.usual_duration)::float8 as usual_duration_s, h.usual_requests::float8 as usual_requests,
-             h.usual_places_seen::float8 as usual_places_seen, usual.places_new as usual_places_new,
-             usual.places_changed as usual_places_changed, usual.places_closed as usual_places_closed
-         from crawl_run r
-         join run_history h using (crawl_run_id)
-         left join lateral (
-             select percentile_cont(0.5) within group (order by f.places_new) as places_new,
-                 percentile_cont(0.5) within group (order by f.places_changed) as places_changed,
-                 percentile_cont(0.5) within group (order by f.places_closed) as places_closed
-             from (
-                 select places_new, places_changed, places_closed
-                 from crawl_run
-                 where crawl_run_id < r.crawl_run_id and scope is null and status in ('succeeded', 'partial')
-                 order by crawl_run_id desc
-                 limit 4
-             ) f
-         ) usual on true
+             h.usual_places_seen::float8 as usual_places_seen, h.usual_places_new, h.usual_places_changed, h.usual_places_closed
+         from crawl_run r join run_history h using (crawl_run_id)
          order by r.crawl_run_id desc limit $1"#,
         limit
     )

@@ -1,11 +1,11 @@
-//! What is known around the stations, and how well each keyword is covered.
+//! Places around each station, and the coverage of each keyword.
 
 use sqlx::PgConnection;
 
 use crate::domain::geo::LatLng;
 use crate::store::Error;
 
-/// A station in use, and what is around it.
+/// A station in use with its places and its coverage.
 #[derive(Clone, Debug)]
 pub struct StationReport {
     /// Its name.
@@ -14,13 +14,13 @@ pub struct StationReport {
     pub region: String,
     /// The lines that stop there.
     pub lines: Vec<String>,
-    /// Where it is.
+    /// Its position.
     pub position: LatLng,
     /// Open places within its radius.
     pub places: i64,
-    /// Keywords of which the API found more than it showed.
-    pub cut_off: Vec<String>,
-    /// Keywords of which all is known.
+    /// Keywords for which the API counted more places than it returned.
+    pub truncated: Vec<String>,
+    /// Number of keywords for which every place was returned.
     pub complete: i64,
 }
 
@@ -29,11 +29,11 @@ pub struct StationReport {
 pub struct KeywordCoverage {
     /// The keyword.
     pub keyword: String,
-    /// Stations around which all is known.
+    /// Number of stations around which every place was returned.
     pub complete: i64,
-    /// Stations around which the API found more than it showed.
-    pub cut_off: i64,
-    /// Open places that it found.
+    /// Number of stations around which the API counted more places than it returned.
+    pub truncated: i64,
+    /// Number of places that it finds.
     pub places: i64,
 }
 
@@ -41,13 +41,13 @@ pub struct KeywordCoverage {
 pub(super) async fn all(connection: &mut PgConnection) -> Result<Vec<StationReport>, Error> {
     let rows = sqlx::query!(
         r#"select s.name, s.region, s.lines, s.latitude, s.longitude, coalesce(near.places, 0) as "places!",
-             coalesce(covered.cut_off, '{}') as "cut_off!", coalesce(covered.complete, 0) as "complete!"
+             coalesce(covered.truncated, '{}') as "truncated!", coalesce(covered.complete, 0) as "complete!"
          from station s
          left join (
              select station_id, count(distinct place_id) as places from listing where gone_at is null group by 1
          ) near using (station_id)
          left join (
-             select c.station_id, array_agg(k.query order by k.query) filter (where c.cut_off) as cut_off,
+             select c.station_id, array_agg(k.query order by k.query) filter (where c.truncated) as truncated,
                  count(c.complete_since) as complete
              from station_keyword c join keyword k using (keyword_id)
              where k.retired_at is null
@@ -63,10 +63,10 @@ pub(super) async fn all(connection: &mut PgConnection) -> Result<Vec<StationRepo
             name: row.name,
             region: row.region,
             lines: row.lines,
-            // The table holds no other numbers.
+            // The table's checks allow no other values.
             position: LatLng::new(row.latitude, row.longitude).ok()?,
             places: row.places,
-            cut_off: row.cut_off,
+            truncated: row.truncated,
             complete: row.complete,
         })
     });
@@ -77,11 +77,11 @@ pub(super) async fn all(connection: &mut PgConnection) -> Result<Vec<StationRepo
 pub(super) async fn keywords(connection: &mut PgConnection) -> Result<Vec<KeywordCoverage>, Error> {
     Ok(sqlx::query_as!(
         KeywordCoverage,
-        r#"select k.query as keyword, coalesce(covered.complete, 0) as "complete!", coalesce(covered.cut_off, 0) as "cut_off!",
+        r#"select k.query as keyword, coalesce(covered.complete, 0) as "complete!", coalesce(covered.truncated, 0) as "truncated!",
              coalesce(found.places, 0) as "places!"
          from keyword k
          left join (
-             select c.keyword_id, count(c.complete_since) as complete, count(*) filter (where c.cut_off) as cut_off
+             select c.keyword_id, count(c.complete_since) as complete, count(*) filter (where c.truncated) as truncated
              from station_keyword c join station s using (station_id)
              where s.retired_at is null
              group by 1

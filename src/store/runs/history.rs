@@ -1,25 +1,31 @@
 //! Reading the history: for the scheduler, and for people.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::clock;
 use crate::domain::run::{RunId, RunRecord, Status};
 use crate::store::{Error, Store};
 
-/// How many runs, and how many ticks, the scheduler looks back.
+/// Number of runs, and of ticks, that the scheduler reads.
 const LOOK_BACK: i64 = 100;
 
-/// A row of the view `run_history`.
+/// A row of the view `run_history`, with instants, under the names of the columns of `crawl_run`.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "named like the view's columns, which are documented")]
+#[expect(missing_docs, reason = "named like the columns, which are documented")]
 pub struct HistoryRow {
     pub crawl_run_id: i64,
-    pub started: NaiveDateTime,
+    #[serde(serialize_with = "clock::serialize")]
+    pub started_at: DateTime<Utc>,
     pub trigger: String,
     pub status: String,
-    pub due: Option<NaiveDateTime>,
-    pub finished: Option<NaiveDateTime>,
+    #[serde(serialize_with = "clock::serialize_option")]
+    pub scheduled_for: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "clock::serialize_option")]
+    pub finished_at: Option<DateTime<Utc>>,
     pub duration_s: f64,
+    pub coverage: String,
+    pub scope: Option<serde_json::Value>,
     pub cells_total: i32,
     pub cells_done: i32,
     pub cells_split: i32,
@@ -28,25 +34,36 @@ pub struct HistoryRow {
     pub requests: i64,
     pub retries: i64,
     pub throttled: i64,
+    pub documents_rejected: i64,
+    pub rejected_example: Option<String>,
+    pub texts_cut: i64,
     pub places_seen: i32,
     pub places_new: i32,
     pub places_changed: i32,
     pub places_missed: i32,
     pub places_closed: i32,
     pub places_reopened: i32,
+    pub retired: Option<serde_json::Value>,
+    #[serde(serialize_with = "clock::serialize_option")]
+    pub paused_since: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "clock::serialize_option")]
+    pub paused_until: Option<DateTime<Utc>>,
+    pub pause_reason: Option<String>,
     pub verdict: String,
 }
 
 impl HistoryRow {
     /// The names of its fields.
-    pub const COLUMNS: [&str; 22] = [
+    pub const COLUMNS: [&str; 31] = [
         "crawl_run_id",
-        "started",
+        "started_at",
         "trigger",
         "status",
-        "due",
-        "finished",
+        "scheduled_for",
+        "finished_at",
         "duration_s",
+        "coverage",
+        "scope",
         "cells_total",
         "cells_done",
         "cells_split",
@@ -55,30 +72,37 @@ impl HistoryRow {
         "requests",
         "retries",
         "throttled",
+        "documents_rejected",
+        "rejected_example",
+        "texts_cut",
         "places_seen",
         "places_new",
         "places_changed",
         "places_missed",
         "places_closed",
         "places_reopened",
+        "retired",
+        "paused_since",
+        "paused_until",
+        "pause_reason",
         "verdict",
     ];
 }
 
-/// What the history says of the last full runs.
+/// The state of the last full runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastRuns {
-    /// When the last one that succeeded was finished.
+    /// When the last successful one finished.
     pub succeeded_at: Option<DateTime<Utc>>,
-    /// How the last one that was not skipped stands.
+    /// Status of the last one that was not skipped and is not running.
     pub status: Option<Status>,
 }
 
 impl Store {
-    /// What the history says of the last full runs.
+    /// The state of the last full runs.
     ///
     /// # Errors
-    /// When the database fails, or holds what this version does not know.
+    /// When the database fails, or holds a value that this version does not know.
     pub async fn last_runs(&self) -> Result<LastRuns, Error> {
         let row = sqlx::query!(
             "select (select max(finished_at) from crawl_run where scope is null and status = 'succeeded') as succeeded_at,
@@ -93,8 +117,19 @@ impl Store {
         Ok(LastRuns { succeeded_at: row.succeeded_at, status: row.status.map(known).transpose()? })
     }
 
-    /// What the scheduler must know, newest first: unfinished runs, the latest others, and the latest that hold a tick,
-    /// however many were started by hand since.
+    /// The requests of the newest full run that was finished; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn requests_of_last_full_run(&self) -> Result<Option<i64>, Error> {
+        let requests = sqlx::query_scalar!(
+            "select requests from crawl_run where scope is null and status in ('succeeded', 'partial')
+             order by crawl_run_id desc limit 1"
+        );
+        Ok(requests.fetch_optional(&self.pool).await?)
+    }
+
+    /// The runs that the scheduler needs, newest first: unfinished runs, the latest runs, and the latest runs with a tick.
     ///
     /// # Errors
     /// When the database fails.
@@ -129,7 +164,7 @@ impl Store {
             .collect()
     }
 
-    /// The database's own clock: a second opinion on ours, and never what is stored.
+    /// The clock of the database, to be compared with the local one; it is never stored.
     ///
     /// # Errors
     /// When the database fails.
@@ -137,20 +172,24 @@ impl Store {
         Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "clock!""#).fetch_one(&self.pool).await?)
     }
 
-    /// The newest rows of `run_history`; `only_failed` leaves out what went well, goes on or was never begun.
+    /// The newest rows of `run_history`; with `only_failed`, only failed, partial and interrupted runs.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn history(&self, limit: i64, only_failed: bool) -> Result<Vec<HistoryRow>, Error> {
         Ok(sqlx::query_as!(
             HistoryRow,
-            r#"select crawl_run_id as "crawl_run_id!", started as "started!", trigger as "trigger!", status as "status!", due,
-                 finished, extract(epoch from duration)::float8 as "duration_s!", cells_total as "cells_total!",
-                 cells_done as "cells_done!", cells_split as "cells_split!", cells_failed as "cells_failed!",
-                 cells_truncated as "cells_truncated!", requests as "requests!", retries as "retries!",
-                 throttled as "throttled!", places_seen as "places_seen!", places_new as "places_new!",
-                 places_changed as "places_changed!", places_missed as "places_missed!",
-                 places_closed as "places_closed!", places_reopened as "places_reopened!", verdict as "verdict!"
+            r#"select crawl_run_id as "crawl_run_id!", started at time zone 'Asia/Seoul' as "started_at!", trigger as "trigger!",
+                 status as "status!", due at time zone 'Asia/Seoul' as scheduled_for,
+                 finished at time zone 'Asia/Seoul' as finished_at, extract(epoch from duration)::float8 as "duration_s!",
+                 coverage as "coverage!", scope, cells_total as "cells_total!", cells_done as "cells_done!",
+                 cells_split as "cells_split!", cells_failed as "cells_failed!", cells_truncated as "cells_truncated!",
+                 requests as "requests!", retries as "retries!", throttled as "throttled!",
+                 documents_rejected as "documents_rejected!", rejected_example, texts_cut as "texts_cut!", places_seen as "places_seen!",
+                 places_new as "places_new!", places_changed as "places_changed!", places_missed as "places_missed!",
+                 places_closed as "places_closed!", places_reopened as "places_reopened!", retired,
+                 paused_since at time zone 'Asia/Seoul' as paused_since,
+                 paused_until at time zone 'Asia/Seoul' as paused_until, pause_reason, verdict as "verdict!"
              from run_history where not $2 or status in ('failed', 'partial', 'interrupted') limit $1"#,
             limit,
             only_failed
@@ -159,7 +198,7 @@ impl Store {
         .await?)
     }
 
-    /// Records a tick that is not run; a tick that has a row already keeps it.
+    /// Records a skipped tick, unless the tick already has a row.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,15 +1,15 @@
-//! Forgetting: what old runs leave behind is not kept for ever.
+//! Retention: deletes old runs and their cells.
 
 use std::num::NonZeroU32;
 
 use crate::store::{Error, Store};
 
-/// For so many full runs of each coverage the cells are kept.
+/// Number of full runs of each coverage whose cells are kept.
 const KEPT_LEDGERS: i64 = 8;
 
 impl Store {
-    /// Removes the cells of all but the newest full runs, and the rows of all but the newest `keep_runs` runs. What is
-    /// unfinished stays, and so do the ticks that the scheduler looks back for.
+    /// Deletes the cells of all but the newest full runs, and the rows of all but the newest `keep_runs` runs. Unfinished runs
+    /// are kept, and so are the last ten ticks, which the scheduler needs.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,0 +1,107 @@
+//! Fetches the cells of a queue, which grows while it is worked on: by the sub-rectangles of cells that were divided.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::cell::Reader;
+use super::early_end::EarlyEnd;
+use super::memory::{Memory, Share};
+use super::progress::Progress;
+use super::queue::Queue;
+use super::writer::{Divided, Fetched};
+use crate::domain::cell::{Cell, Ending};
+use crate::domain::keyword::KeywordId;
+
+/// Maximum number of open cells. Most of them wait for their page delay, and the limit on memory applies to them as well.
+const MAX_OPEN_CELLS: usize = 512;
+
+/// Maximum number of open cells without their first page. Pages that are due go before them, so more would not be faster.
+const MAX_BEGINNING_CELLS: usize = 128;
+
+/// What connects fetching with the writer.
+pub(super) struct Connections {
+    /// To the writer. Each outcome holds its memory until it is written.
+    pub(super) outcomes: mpsc::Sender<Fetched>,
+    /// From the writer: what it has divided.
+    pub(super) divided: mpsc::Receiver<Divided>,
+    /// Tells the writer not to wait for more outcomes.
+    pub(super) hurry: Arc<Notify>,
+}
+
+/// Fetches cells.
+pub(super) struct Fetching<'a> {
+    pub(super) reader: Reader<'a>,
+    pub(super) early_end: &'a EarlyEnd,
+    pub(super) progress: &'a Progress,
+}
+
+impl Fetching<'_> {
+    /// Fetches cells until the queue is empty and nothing is left that could add to it, or until the work ends early.
+    pub(super) async fn all(&self, mut queue: Queue<'_>, connections: Connections) {
+        let Connections { outcomes, mut divided, hurry } = connections;
+        let (memory, beginnings) = (Memory::new(), Arc::new(Semaphore::new(MAX_BEGINNING_CELLS)));
+        // Divided cells that are not written yet: their sub-rectangles have no numbers.
+        let dividing = AtomicUsize::new(0);
+        let mut open = FuturesUnordered::new();
+        loop {
+            let may_begin = !self.early_end.no_new_cells.is_cancelled();
+            let is_dividing = dividing.load(Relaxed) > 0;
+            if open.is_empty() && !(may_begin && (is_dividing || !queue.is_empty())) {
+                return;
+            }
+            if is_dividing && queue.is_empty() {
+                hurry.notify_one();
+            }
+            tokio::select! {
+                Some(read) = open.next() => {
+                    if let Some((keyword, pages)) = read {
+                        queue.learn(keyword, pages);
+                    }
+                }
+                Some(Divided { count, cells }) = divided.recv() => {
+                    dividing.fetch_sub(count, Relaxed);
+                    queue.extend(cells);
+                }
+                Ok(beginning) = Arc::clone(&beginnings).acquire_owned(),
+                    if may_begin && !queue.is_empty() && open.len() < MAX_OPEN_CELLS =>
+                {
+                    if let Some(cell) = queue.next() {
+                        open.push(self.cell(cell, beginning, memory.share(), (&outcomes, &dividing)));
+                    }
+                }
+                () = self.early_end.no_new_cells.cancelled(), if may_begin => {}
+                // The writer has ended, which ends the crawl.
+                else => return,
+            }
+        }
+    }
+
+    /// Reads a cell and hands its outcome to the writer. Returns how many pages of which keyword were read, if the cell is
+    /// done.
+    async fn cell(
+        &self,
+        cell: Cell,
+        beginning: OwnedSemaphorePermit,
+        mut share: Share,
+        (outcomes, dividing): (&mpsc::Sender<Fetched>, &AtomicUsize),
+    ) -> Option<(KeywordId, u32)> {
+        let (outcome, error) = self.reader.read(cell, beginning, &mut share).await;
+        self.progress.took(&outcome);
+        self.early_end.observe(&outcome, error);
+        let read = match outcome.ending {
+            Ending::Done { pages, .. } => Some((cell.keyword, pages)),
+            Ending::Split { .. } | Ending::Failed(_) | Ending::Stopped => None,
+        };
+        dividing.fetch_add(usize::from(!outcome.pieces().is_empty()), Relaxed);
+        // A cell without requests has nothing to store, unless it failed.
+        if outcome.traffic.requests > 0 || matches!(outcome.ending, Ending::Failed(_)) {
+            // Sending fails only after a write has failed, and that error ends the crawl.
+            outcomes.send((outcome, share)).await.ok();
+        }
+        read
+    }
+}

@@ -1,0 +1,134 @@
+//! Limits the memory of places that were fetched and are not written yet, however much the API sends.
+//!
+//! Each cell holds a share of the limit for its places until they are written. When the limit is reached, only one cell at a
+//! time continues, so that this cell always finishes and frees its share: there is no deadlock. A single cell has a limit of
+//! its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Memory of all fetched places, in bytes, at which only one cell at a time continues.
+const MAX_BYTES: usize = 6 << 20;
+
+/// Maximum memory of one cell, in bytes. The places of an ordinary cell take about 20 kB.
+const MAX_CELL_BYTES: usize = 2 << 20;
+
+/// The memory held by all cells; clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Memory(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    held: AtomicUsize,
+    is_less: Notify,
+    /// The permit to continue when the limit is reached.
+    turn: Arc<Semaphore>,
+}
+
+/// The memory held by one cell; it is released on drop.
+#[derive(Debug)]
+pub(super) struct Share {
+    memory: Memory,
+    bytes: usize,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(State { held: AtomicUsize::new(0), is_less: Notify::new(), turn: Arc::new(Semaphore::new(1)) }))
+    }
+
+    /// An empty share.
+    pub(super) fn share(&self) -> Share {
+        Share { memory: self.clone(), bytes: 0, turn: None }
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.held.load(Relaxed) >= MAX_BYTES
+    }
+}
+
+impl Share {
+    /// Waits until the cell may fetch more places.
+    pub(super) async fn wait(&mut self) {
+        let state = &self.memory.0;
+        while self.turn.is_none() {
+            // Listens before it looks: another thread may free memory between the two.
+            let is_less = state.is_less.notified();
+            if !self.memory.is_full() {
+                return;
+            }
+            tokio::select! {
+                // The semaphore is never closed, so this always gets a permit.
+                turn = Arc::clone(&state.turn).acquire_owned() => self.turn = turn.ok(),
+                () = is_less => {}
+            }
+        }
+    }
+
+    /// Adds the memory of fetched places; `false` if the cell exceeds its limit.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        self.memory.0.held.fetch_add(bytes, Relaxed);
+        self.bytes <= MAX_CELL_BYTES
+    }
+
+    /// Reduces the share to `bytes`, after places that were fetched twice were merged.
+    pub(super) fn keep(&mut self, bytes: usize) {
+        let kept = bytes.min(self.bytes);
+        self.memory.0.held.fetch_sub(self.bytes - kept, Relaxed);
+        self.bytes = kept;
+    }
+
+    /// The memory held by the cell, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.memory.0.held.fetch_sub(self.bytes, Relaxed);
+        if !self.memory.is_full() {
+            self.memory.0.is_less.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn at_the_limit_one_cell_at_a_time_continues() {
+        let memory = Memory::new();
+        let (mut first, mut second, mut third) = (memory.share(), memory.share(), memory.share());
+        assert!(first.take(MAX_BYTES / 3) && second.take(MAX_BYTES / 3) && third.take(MAX_BYTES / 3));
+
+        first.wait().await;
+        assert!(timeout(Duration::ZERO, second.wait()).await.is_err());
+        let waiting = async {
+            second.wait().await;
+            third.wait().await;
+        };
+        let ending = async { drop(first) };
+        tokio::join!(waiting, ending);
+    }
+
+    #[test]
+    fn a_cell_may_not_hold_more_than_its_limit() {
+        let memory = Memory::new();
+        let mut share = memory.share();
+
+        assert!(share.take(MAX_CELL_BYTES));
+        assert!(!share.take(1));
+        drop(share);
+        assert_eq!(memory.0.held.load(Relaxed), 0);
+    }
+}

@@ -1,0 +1,14 @@
+//! Renders the report as one HTML page. This module does no input or output.
+
+mod chart;
+mod element;
+mod headline;
+mod map;
+mod marks;
+mod page;
+mod scale;
+mod sections;
+mod table;
+mod words;
+
+pub use page::{Origin, page};
