@@ -1,7 +1,7 @@
 //! Plans rectangles that cover the area around the stations, so that the API shows all places of each rectangle.
 //!
-//! The area is everything within the radius of a station. The planner divides a rectangle recursively and trims parts that
-//! touch no circle. It first cuts to the size that the API allows: sparse keywords need no more, so several circles share one
+//! The area is everything within the radius of a station. The planner divides a rectangle recursively, and shrinks
+//! each part to the bounding box of its overlap with the circles. It first cuts to the size that the API allows: sparse keywords need no more, so several circles share one
 //! rectangle. Then it cuts where this is expected to save requests (`cut.rs`), until no cut does.
 //!
 //! The expectation comes from positions. In later runs these are the places that the last run found. The first rectangles of
@@ -76,7 +76,7 @@ impl Circles {
     pub fn cover(&self, known: Vec<LatLng>, requests: &Requests) -> Vec<Rect> {
         let mut rects = Vec::new();
         let disks = self.disks.iter().collect();
-        divide(Rect::GLOBE, disks, known, Demand { requests, places: 1.0 }, &mut rects);
+        divide(Rect::GLOBE, disks, known, Demand { requests, places_per_position: 1.0 }, &mut rects);
         rects
     }
 
@@ -95,7 +95,7 @@ impl Circles {
             positions.extend(crowd.others);
             positions.extend(evenly(rect, &disks, total.div_ceil(PLACES_PER_POINT), &positions));
         }
-        let demand = Demand { requests, places: ratio(total, positions.len()) };
+        let demand = Demand { requests, places_per_position: ratio(total, positions.len()) };
         let mut pieces = Vec::new();
         divide(rect, disks.clone(), positions, demand, &mut pieces);
         if pieces.len() < 2 {

@@ -51,8 +51,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         weeks::compare(&mut table, &all).await?;
     }
     if is_wanted("complete") {
-        for places in [60_000, 200_000, 500_000] {
-            complete::compare(&mut table, &all, places).await?;
+        for world in complete::WORLDS {
+            complete::compare(&mut table, &all, world).await?;
         }
     }
     if is_wanted("reading") {

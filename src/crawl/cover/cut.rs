@@ -3,7 +3,10 @@
 //! A rectangle longer than the API allows is cut for that reason first, whatever it contains. Otherwise the best cut is the one
 //! whose parts are expected to need the fewest requests ([`Requests`]). For example, 60 places that do not change need four
 //! pages if the cut leaves 15, 30 or 45 of them on one side (45 + 15 = 3 + 1 pages), and five for any other cut (40 + 20 =
-//! 3 + 2 pages).
+//! 3 + 2 pages). Of cuts that cost the same, the better shape is chosen ([`SHAPE`]).
+//!
+//! The longer side is cut. The other side is tried only where that may save requests ([`GOOD`]), and the rectangle stays whole
+//! if no cut saves any.
 //!
 //! Rectangles grow before they are searched, so a place close to a cut is found on both sides, and counts twice:
 //!
@@ -41,14 +44,19 @@ const HEAP: f64 = 2.0 * GROWTH;
 /// If at least this many positions are known and all lie in one heap, all other places are assumed to lie there, too.
 const SAMPLE: usize = 10;
 
-/// Number of positions on each side of the middle whose gaps are compared.
+/// Number of positions on each side of the median whose gaps are compared.
 const REACH: usize = 50;
 
-/// A cut is good enough if it costs at most this many requests more than the least.
+/// The shorter side is tried, too, if the best cut of the longer side costs more than the lower bound `Requests::least` by more
+/// than this many requests.
 const GOOD: f64 = 0.05;
 
-/// The weight of the shape of a cut, in requests. It only decides between cuts with about the same number of requests.
+/// The weight of the shape of a cut, in requests. Near the middle of the rectangle, through a wide gap, and across the longer
+/// side is better. The shape costs at most 0.05 requests, so it only decides between cuts with about the same number.
 const SHAPE: f64 = 0.01;
+
+/// Maximum weight of cutting the shorter side, as a multiple of [`SHAPE`].
+const MAX_SLIM: f64 = 4.0;
 
 /// The coordinate at which a cut is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,24 +99,24 @@ impl Axis {
 pub(super) struct Demand<'a> {
     /// The expected requests for places.
     pub(super) requests: &'a Requests,
-    /// The number of places per position.
-    pub(super) places: f64,
+    /// The number of places that each position stands for.
+    pub(super) places_per_position: f64,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "positions are fewer than a float can count")]
 impl Demand<'_> {
     /// The expected requests for one rectangle with this number of positions.
     fn one(self, positions: usize) -> f64 {
-        self.requests.one(positions as f64 * self.places)
+        self.requests.one(positions as f64 * self.places_per_position)
     }
 
     /// The expected requests for the best rectangles with this number of positions in total.
     fn least(self, positions: usize) -> f64 {
-        self.requests.least(positions as f64 * self.places)
+        self.requests.least(positions as f64 * self.places_per_position)
     }
 }
 
-/// A cut, with its cost in requests.
+/// A cut, with its cost: the expected requests, and the weight of its shape.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     cost: f64,
@@ -138,17 +146,16 @@ pub(super) fn cut(rect: Rect, positions: &mut [LatLng], demand: Demand<'_>) -> O
     {
         return beside(rect, heap);
     }
-    let mut best = |reach: usize| {
+    let mut best_within = |reach: usize| {
         let mut best = between(rect, axis, positions, (demand, reach));
-        // The longer side is cut if that is good enough.
         if best.is_none_or(|best| best.cost > least + GOOD) {
             let other = between(rect, axis.other(), positions, (demand, reach));
             best = best.into_iter().chain(other).min_by(Cut::by_cost);
         }
         best.filter(|best| best.cost < uncut)
     };
-    // If a heap lies in the middle, there may be no gap near it.
-    let best = best(REACH).or_else(|| best(usize::MAX))?;
+    // The gaps near the median may save nothing, for example because a heap lies there.
+    let best = best_within(REACH).or_else(|| best_within(usize::MAX))?;
     Some((best.axis, best.at))
 }
 
@@ -172,7 +179,7 @@ fn shorten(rect: Rect, axis: Axis, positions: &mut [LatLng], demand: Demand<'_>)
     cuts.rev().map(|at| (cost(at), at)).min_by(|a, b| a.0.total_cmp(&b.0)).map_or(longest, |(_, at)| at)
 }
 
-/// The best cut through a gap between positions along an axis, with at most `reach` positions between it and the middle.
+/// The best cut through a gap between positions along an axis, with at most `reach` positions between it and the median.
 fn between(rect: Rect, axis: Axis, positions: &mut [LatLng], (demand, reach): (Demand<'_>, usize)) -> Option<Cut> {
     let ((low, high), count) = (axis.ends(rect), positions.len());
     if side_m(rect, axis) <= MIN_SIDE_M {
@@ -188,34 +195,35 @@ fn between(rect: Rect, axis: Axis, positions: &mut [LatLng], (demand, reach): (D
         positions[..last].select_nth_unstable_by(first, by_axis);
     }
     let degrees = sorted(axis, &positions[first..last]);
-    let slim = longer(rect).1 / side_m(rect, axis) - 1.0;
-    let cut = |Gap { number, low: from, high: to }| {
-        let best = |(at, below, above)| {
+    let slim = (longer(rect).1 / side_m(rect, axis) - 1.0).min(MAX_SLIM);
+    let cut_through = |Gap { below, from, to }: Gap| {
+        let cut_at = |(at, below, above): (f64, usize, usize)| {
             let off_middle = 2.0 * (at - low) / (high - low) - 1.0;
             let shape = slim + off_middle * off_middle - (to - from) / (high - low);
             Cut { cost: demand.least(first + below) + demand.least(count - last + above) + SHAPE * shape, axis, at }
         };
         let middle = f64::midpoint(from, to);
         if to - from > 2.0 * ROOM {
-            return is_inside(rect, axis, middle).then(|| best((middle, number, degrees.len() - number)));
+            return is_inside(rect, axis, middle).then(|| cut_at((middle, below, degrees.len() - below)));
         }
         let ats = [middle, from + ROOM, to - ROOM].into_iter().filter(|at| from < *at && *at < to);
         let ats = ats.filter(|at| is_inside(rect, axis, *at));
         ats.map(|at| {
             let (below, above) = parts(&degrees, at);
-            best((at, below, above))
+            cut_at((at, below, above))
         })
         .min_by(Cut::by_cost)
     };
     let gaps = degrees.windows(2).zip(1..).filter(|(pair, _)| pair[0] < pair[1]);
-    gaps.filter_map(|(pair, number)| cut(Gap { number, low: pair[0], high: pair[1] })).min_by(Cut::by_cost)
+    gaps.filter_map(|(pair, below)| cut_through(Gap { below, from: pair[0], to: pair[1] })).min_by(Cut::by_cost)
 }
 
-/// A gap between two positions along an axis, and the number of positions below it.
+/// A gap between two positions along an axis.
 struct Gap {
-    number: usize,
-    low: f64,
-    high: f64,
+    /// Number of compared positions below it.
+    below: usize,
+    from: f64,
+    to: f64,
 }
 
 /// The coordinates of positions, in ascending order.
@@ -267,7 +275,8 @@ pub(super) fn halves(rect: Rect, axis: Axis, at: f64) -> [Rect; 2] {
     }
 }
 
-/// The axis of the longer side of a rectangle, and its length in metres.
+/// The axis of the longer side of a rectangle, and its length in metres. In the box around one circle the two sides differ by
+/// less than 1 %; there it is the height, whose length in metres is rounded up by more.
 pub(super) fn longer(rect: Rect) -> (Axis, f64) {
     let (height_m, width_m) = (side_m(rect, Axis::Latitude), side_m(rect, Axis::Longitude));
     if height_m > width_m { (Axis::Latitude, height_m) } else { (Axis::Longitude, width_m) }

@@ -1,7 +1,7 @@
 //! The expected number of requests for places whose number may have changed.
 //!
-//! A page has 15 places, and the API shows 45. If nothing changed, a rectangle with 45 places would be the best: three full
-//! pages. But if one place opens there, the first page is wasted and the rectangle is divided. For the default churn, this
+//! A page has 15 places, and the API shows 45. If nothing changed, rectangles with 15, 30 or 45 places would be the best: full
+//! pages only. But if one place opens there, the first page is wasted and the rectangle is divided. For the default churn, this
 //! is the expected number of requests `E[n]` for a rectangle that is planned with n places, and the same per full page
 //! (`15 E[n] / n`):
 //!
@@ -11,7 +11,7 @@
 //!   page   1.08  1.10  1.80  1.04  1.09  1.39  1.05  1.05  1.16
 //! ```
 //!
-//! So the best rectangles have 29 or 43 places. `least[n]` is the smallest sum of `E` over rectangles that have n places in
+//! So the best rectangles have 29 or 43 places. One with 44 stays whole, because 15 + 29 cost more. `least[n]` is the smallest sum of `E` over rectangles that have n places in
 //! total, for example `least[72] = E[29] + E[43]`.
 
 use crate::domain::cell::PAGE_SIZE;
@@ -23,9 +23,9 @@ const MOST: u32 = 45;
 /// Number of places up to which `least` is a table. Beyond it, every place costs the same.
 const TABLE: u32 = 3000;
 
-/// How much an estimated number of places varies beyond chance: the shape of a negative binomial distribution. The value was
-/// the best of 5, 10, 15 and 30 in generated worlds.
-const SHAPE: f64 = 30.0;
+/// How little an estimated number of places varies beyond chance: the dispersion parameter of a negative binomial distribution.
+/// The value was the best of 5, 10, 15 and 30 in generated worlds.
+const DISPERSION: f64 = 30.0;
 
 /// The expected numbers of requests for the rectangles of a keyword.
 #[derive(Clone, Debug)]
@@ -46,16 +46,16 @@ impl Requests {
     /// For an estimated number of places.
     #[must_use]
     pub fn of_estimate() -> Self {
-        Self::expected(|planned| negative_binomial(f64::from(planned), SHAPE))
+        Self::expected(|planned| negative_binomial(f64::from(planned), DISPERSION))
     }
 
     /// `found(n)[m]` is the probability that a rectangle planned with n places has m.
     fn expected(found: impl Fn(u32) -> Vec<f64>) -> Self {
-        let expected = |planned| found(planned).iter().zip(0..).map(|(share, found)| share * requests(found)).sum();
-        let one: Vec<f64> = (0..=MOST).map(expected).collect();
+        let mean = |planned| found(planned).iter().zip(0..).map(|(share, count)| share * requests(count)).sum();
+        let one: Vec<f64> = (0..=MOST).map(mean).collect();
         let mut least = vec![one[0]];
         for total in 1..=TABLE as usize {
-            let with = |(last, cost): (usize, &f64)| if last < total { cost + least[total - last] } else { *cost };
+            let with = |(places, cost): (usize, &f64)| if places < total { cost + least[total - places] } else { *cost };
             least.push(one.iter().enumerate().take(total + 1).skip(1).map(with).fold(f64::INFINITY, f64::min));
         }
         Self { one, least }
@@ -67,7 +67,8 @@ impl Requests {
     }
 
     /// For the best rectangles with this number of places in total.
-    pub(super) fn least(&self, places: f64) -> f64 {
+    #[must_use]
+    pub fn least(&self, places: f64) -> f64 {
         let most = f64::from(TABLE);
         at(&self.least, places.min(most)) + (places - most).max(0.0) * at(&self.least, most) / most
     }
@@ -115,12 +116,12 @@ fn with_new(remaining: &[f64], mean: f64) -> Vec<f64> {
     found
 }
 
-/// The probabilities of 0, 1, 2 … for a number with this mean and the variance `mean + mean² ÷ shape`.
-fn negative_binomial(mean: f64, shape: f64) -> Vec<f64> {
-    let ratio = mean / (mean + shape);
+/// The probabilities of 0, 1, 2 … for a number with this mean and the variance `mean + mean² ÷ dispersion`.
+fn negative_binomial(mean: f64, dispersion: f64) -> Vec<f64> {
+    let ratio = mean / (mean + dispersion);
     let next =
-        |(count, probability): &(f64, f64)| Some((count + 1.0, probability * ratio * (count + shape) / (count + 1.0)));
-    std::iter::successors(Some((0.0, (1.0 - ratio).powf(shape))), next)
+        |(count, probability): &(f64, f64)| Some((count + 1.0, probability * ratio * (count + dispersion) / (count + 1.0)));
+    std::iter::successors(Some((0.0, (1.0 - ratio).powf(dispersion))), next)
         .take(200)
         .map(|(_, probability)| probability)
         .collect()
@@ -134,8 +135,8 @@ mod tests {
     fn probabilities_add_up_to_one_and_keep_the_mean() {
         for (found, mean) in [
             (with_new(&remaining(40, 0.1), 8.0), 44.0),
-            (negative_binomial(45.0, SHAPE), 45.0),
-            (negative_binomial(0.0, SHAPE), 0.0),
+            (negative_binomial(45.0, DISPERSION), 45.0),
+            (negative_binomial(0.0, DISPERSION), 0.0),
         ] {
             assert!((found.iter().sum::<f64>() - 1.0).abs() < 1e-6);
             let sum: f64 = found.iter().zip(0_u32..).map(|(share, count)| share * f64::from(count)).sum();

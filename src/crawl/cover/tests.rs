@@ -143,6 +143,37 @@ fn a_plan_drawn_by_hand() {
     assert!((rects[0].east - cut).abs() < 1e-9 && (rects[1].west - cut).abs() < 1e-9);
 }
 
+/// Four groups of places, 500 m apart, which were planned by hand by somebody who knew only the comments:
+///
+/// ```text
+///              12
+///
+///      20      25      30
+/// ```
+///
+/// If nothing changes, one cut leaves 75 and 12 places, and the next one 45 and 30: 3 + 2 + 1 full pages. With the usual
+/// churn a rectangle with 45 places is expensive, so a single cut through the lower groups leaves 43 and 44.
+#[test]
+fn another_plan_drawn_by_hand() {
+    let group = |east_m: f64, north_m: f64, columns: u32, rows: u32| {
+        let offset = |number: u32, count: u32| (f64::from(number) - f64::from(count - 1) / 2.0) * 10.0;
+        (0..columns).flat_map(move |column| (0..rows).map(move |row| (column, row))).map(move |(column, row)| {
+            let (east_m, north_m) = (east_m + offset(column, columns), north_m + offset(row, rows));
+            at(37.5 + north_m / 110_996.0, 127.0 + east_m / 88_480.0)
+        })
+    };
+    let groups = [group(-500.0, 0.0, 5, 4), group(0.0, 0.0, 5, 5), group(500.0, 0.0, 6, 5), group(0.0, 500.0, 4, 3)];
+    let places: Vec<LatLng> = groups.into_iter().flatten().collect();
+    let town = Circles::new([circle(37.5, 127.0, 1000)]);
+    let planned = |churn| {
+        let rects = town.cover(places.clone(), &Requests::after(churn));
+        rects.into_iter().map(|rect| count(rect, &places)).collect::<Vec<_>>()
+    };
+
+    assert_eq!(planned(Churn { gone: 0.0, new: 0.0 }), [45, 30, 12]);
+    assert_eq!(planned(Churn::default()), [43, 44]);
+}
+
 #[test]
 fn circles_with_few_places_share_a_rectangle() {
     let circles = [127.0, 127.08, 127.16].map(|longitude| circle(37.5, longitude, 1000));
