@@ -161,10 +161,15 @@ fn divide(frame: Rect, disks: Vec<&Disk>, mut positions: Vec<LatLng>, demand: De
         return;
     };
     let disks: Vec<&Disk> = shared.into_iter().map(|(disk, _)| disk).collect();
-    for half in halves(rect, axis, at) {
+    let parts = halves(rect, axis, at).map(|half| {
         // Rectangles grow before they are searched, so a position near the cut counts on both sides.
         let searched = half.grown();
-        let inside = positions.iter().copied().filter(|position| searched.contains(*position)).collect();
+        let inside: Vec<LatLng> = positions.iter().copied().filter(|position| searched.contains(*position)).collect();
+        (half, inside)
+    });
+    // Otherwise every level of the recursion would hold its positions: a strip of 20 km may be cut from a long rectangle.
+    drop(positions);
+    for (half, inside) in parts {
         divide(half, disks.clone(), inside, demand, pieces);
     }
 }
