@@ -106,7 +106,10 @@ impl Circle {
     /// Whether `position` lies in the circle, including its edge.
     #[must_use]
     pub fn contains(self, position: LatLng) -> bool {
-        self.distance_m(position).is_some()
+        // Computing the geodesic takes about 1 µs, so most positions are included by an upper bound of the distance.
+        let between = Rect::at(self.center).hull(Rect::at(position));
+        let (height_m, width_m, radius_m) = (between.height_m(), between.width_m(), f64::from(self.radius_m));
+        height_m * height_m + width_m * width_m <= radius_m * radius_m || self.distance_m(position).is_some()
     }
 
     /// The distance of `position` from the centre in metres, if it lies in the circle.

@@ -6,13 +6,19 @@ impl LatLng {
     /// The distance to another position in degrees of latitude, on a flat map that is true to scale at `self`.
     #[must_use]
     pub fn flat_degrees(self, other: Self) -> f64 {
-        let east = (other.longitude - self.longitude) * self.latitude.to_radians().cos();
-        east.hypot(other.latitude - self.latitude)
+        self.flat_square(self.latitude.to_radians().cos(), other).sqrt()
+    }
+
+    /// The square of that distance, if a degree of longitude is `scale` degrees of latitude long.
+    fn flat_square(self, scale: f64, other: Self) -> f64 {
+        let (east, north) = ((other.longitude - self.longitude) * scale, other.latitude - self.latitude);
+        east * east + north * north
     }
 
     /// The item that is nearest on a flat map; the first one if several are equally near.
     pub fn nearest<T>(self, things: impl IntoIterator<Item = T>, position: impl Fn(&T) -> Self) -> Option<T> {
-        let measured = things.into_iter().map(|thing| (self.flat_degrees(position(&thing)), thing));
+        let scale = self.latitude.to_radians().cos();
+        let measured = things.into_iter().map(|thing| (self.flat_square(scale, position(&thing)), thing));
         measured.min_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, thing)| thing)
     }
 }
