@@ -8,12 +8,13 @@
 -- sanggwond_owner: the owner of the tables becomes a member. Readers and writers refuse tables of anybody else.
 -- sanggwond_reader: reads every table and view, and calls place_near.
 -- sanggwond_writer: what the daemon, crawl and purge do. It makes no tables: `migrate` stays with the owner.
+-- sanggwond_requester: requests runs from the daemons (request_run), and nothing else. Grant it beside sanggwond_reader.
 
 do $$
 declare
     role_name text;
 begin
-    foreach role_name in array array['sanggwond_reader', 'sanggwond_writer', 'sanggwond_owner'] loop
+    foreach role_name in array array['sanggwond_reader', 'sanggwond_writer', 'sanggwond_requester', 'sanggwond_owner'] loop
         continue when exists (select from pg_roles where rolname = role_name);
         begin
             execute format('create role %I nologin', role_name);
@@ -45,12 +46,12 @@ end
 $$;
 
 -- What an earlier version of this file granted, and this one does not.
-revoke all on schema sanggwond from sanggwond_reader, sanggwond_writer;
-revoke all on all tables in schema sanggwond from sanggwond_reader, sanggwond_writer;
-revoke all on all sequences in schema sanggwond from sanggwond_reader, sanggwond_writer;
-revoke all on all functions in schema sanggwond from sanggwond_reader, sanggwond_writer;
+revoke all on schema sanggwond from sanggwond_reader, sanggwond_writer, sanggwond_requester;
+revoke all on all tables in schema sanggwond from sanggwond_reader, sanggwond_writer, sanggwond_requester;
+revoke all on all sequences in schema sanggwond from sanggwond_reader, sanggwond_writer, sanggwond_requester;
+revoke all on all functions in schema sanggwond from sanggwond_reader, sanggwond_writer, sanggwond_requester;
 
-grant usage on schema sanggwond to sanggwond_reader, sanggwond_writer;
+grant usage on schema sanggwond to sanggwond_reader, sanggwond_writer, sanggwond_requester;
 grant select on all tables in schema sanggwond to sanggwond_reader, sanggwond_writer;
 grant execute on function sanggwond.place_content to sanggwond_writer;
 grant execute on function sanggwond.place_near, sanggwond.box_around, sanggwond.metres_between
@@ -64,3 +65,6 @@ grant insert, update, delete on sanggwond.place, sanggwond.place_doubt, sanggwon
 grant insert, delete on sanggwond.place_change to sanggwond_writer;
 grant insert, update, delete on sanggwond.crawl_run, sanggwond.crawl_cell, sanggwond.daemon to sanggwond_writer;
 grant insert, update on sanggwond.api_usage to sanggwond_writer;
+grant insert, update on sanggwond.schedule_pause to sanggwond_writer;
+grant update on sanggwond.run_request to sanggwond_writer;
+grant execute on function sanggwond.request_run to sanggwond_requester, sanggwond_writer;

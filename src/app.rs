@@ -198,6 +198,14 @@ pub fn windows(config: &Config) -> Windows {
     }
 }
 
+/// The user of this process and this machine, as `user@host`: who pauses, cancels or requests something.
+#[must_use]
+pub fn operator() -> String {
+    let id = nix::unistd::getuid();
+    let user = nix::unistd::User::from_uid(id).ok().flatten().map_or_else(|| id.to_string(), |user| user.name);
+    format!("{user}@{}", host())
+}
+
 /// The name of this machine.
 #[must_use]
 pub fn host() -> String {

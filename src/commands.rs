@@ -1,7 +1,9 @@
 //! The command line: one file per subcommand.
 
+mod cancel;
 mod changes;
 mod check;
+mod completions;
 mod consent;
 mod crawl;
 mod daemon;
@@ -13,11 +15,14 @@ mod migrate;
 mod next;
 mod output;
 mod part;
+mod pause;
 mod purge;
 mod report;
+mod request;
 mod runs;
 mod since;
 mod standin;
+mod status;
 mod table;
 mod text;
 
@@ -36,6 +41,7 @@ use tracing::warn;
 use crate::app::Obstacle;
 use crate::config::{self, Config, Environment, LogFormat, redaction};
 use crate::crawl::plan;
+use crate::domain::run::Status;
 use crate::shutdown::Backstop;
 use crate::telemetry::{Dropped, Logs, Screen};
 use crate::{clock, core_dumps, kakao, shutdown, stations, store, telemetry, threads};
@@ -43,7 +49,8 @@ use crate::{clock, core_dumps, kakao, shutdown, stations, store, telemetry, thre
 /// What the exit codes mean.
 const EXIT_CODES: &str = "Exit codes: 0 success (a daemon: stopped by a signal); 1 failed, a check failed, or another \
     process holds the run lock; 2 wrong usage or configuration; 3 the run is partial; 4 interrupted by a signal, or the \
-    run is interrupted. `health` exits with 0 or 1 only.";
+    run is interrupted or cancelled. `health` exits with 0 or 1 only; \
+    `status` has its own codes.";
 
 /// Time limit for stopping after the grace period: recording the end of a run, returning unused requests, closing connections.
 const AFTER_GRACE: Duration = Duration::from_secs(30);
@@ -74,12 +81,23 @@ enum Command {
     Daemon,
     /// Start a run now, or resume the unfinished one
     Crawl(crawl::Options),
+    /// Show the daemons, the run at work, the last full run and what comes next
+    #[command(after_help = status::EXIT_CODES)]
+    Status(status::Options),
     /// Show the run history, newest first, or one run in full
     Runs(runs::Options),
     /// Show the places that opened, changed, closed and reopened, newest first
     Changes(changes::Options),
     /// Write the places as CSV or GeoJSON
     Export(export::Options),
+    /// Let a running daemon start a run, with its own configuration and key
+    Request(request::Options),
+    /// End an unfinished run for good, wherever it works
+    Cancel(cancel::Options),
+    /// Let no run start by itself until further notice
+    Pause(pause::Options),
+    /// End the pause of the schedule
+    Unpause,
     /// Delete places permanently
     Purge(purge::Options),
     /// Show when the next runs are due
@@ -92,6 +110,8 @@ enum Command {
     Migrate,
     /// Exit with 0 if the daemon on this host is alive, otherwise with 1
     Health,
+    /// Print a completion script for a shell
+    Completions(completions::Options),
     /// Serve the simulated API
     #[command(hide = true)]
     Standin(standin::Options),
@@ -211,8 +231,10 @@ fn run_in_threads(arguments: Arguments, logs: &mut Option<Logs>) -> anyhow::Resu
 
 async fn start(arguments: Arguments, logs: &mut Option<Logs>) -> anyhow::Result<Exit> {
     let Arguments { config, demo, command } = arguments;
-    if let Some(Command::Standin(options)) = command {
-        return standin::run(&options).await;
+    match &command {
+        Some(Command::Standin(options)) => return standin::run(options).await,
+        Some(Command::Completions(options)) => return completions::run(options),
+        _ => {}
     }
     let config = Config::load(config.as_deref(), demo, &Environment::of_process())?;
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
@@ -246,14 +268,20 @@ async fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exi
             demo::alongside(context, async |context| Box::pin(crawl::run(context, &options)).await).await
         }
         Command::Check(options) => demo::alongside(context, async |context| check::run(context, &options).await).await,
+        Command::Status(options) => status::run(context, &options).await,
         Command::Runs(options) => runs::run(context, &options).await,
         Command::Changes(options) => changes::run(context, &options).await,
         Command::Export(options) => export::run(context, &options).await,
+        Command::Request(options) => request::run(context, &options).await,
+        Command::Cancel(options) => cancel::run(context, &options).await,
+        Command::Pause(options) => pause::run(context, &options).await,
+        Command::Unpause => pause::end(context).await,
         Command::Purge(options) => purge::run(context, &options).await,
         Command::Next(options) => next::run(context, &options).await,
         Command::Report(options) => report::run(context, &options).await,
         Command::Migrate => migrate::run(context).await,
         Command::Health => health::run(context).await,
+        Command::Completions(options) => completions::run(&options),
         Command::Standin(options) => standin::run(&options).await,
     }
 }
@@ -278,6 +306,16 @@ fn log_settings<'a>(config: &'a Config, command: Option<&Command>) -> anyhow::Re
         redacted: redaction::redacted,
         clock: clock::now,
     })
+}
+
+/// The exit code of a run.
+fn exit_of_run(status: Status) -> Exit {
+    match status {
+        Status::Succeeded => Exit::Done,
+        Status::Partial => Exit::Partial,
+        Status::Interrupted | Status::Running | Status::Cancelled => Exit::Interrupted,
+        Status::Failed | Status::Skipped => Exit::Failed,
+    }
 }
 
 /// The exit code of an error: interrupted by a signal, wrong usage, or failed.

@@ -4,6 +4,7 @@
 //! `config/default.toml`.
 
 mod environment;
+mod origins;
 pub mod redaction;
 pub mod regular_file;
 mod secret_file;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::builder::DefaultState;
-use config::{ConfigBuilder, ConfigError, File, FileFormat};
+use config::{ConfigBuilder, ConfigError, File, FileFormat, Source};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -26,6 +27,8 @@ use crate::domain::run::Coverage;
 use crate::domain::schedule::Schedule;
 
 pub use environment::Environment;
+use origins::Settings;
+pub use origins::{Origin, Setting};
 
 const DEFAULTS: &str = include_str!("../config/default.toml");
 
@@ -61,6 +64,9 @@ pub struct Config {
     /// Warnings about the files that the values come from; the caller logs them.
     #[serde(skip)]
     pub warnings: Vec<String>,
+    /// All settings as text, with their origins and without secrets.
+    #[serde(skip)]
+    pub settings: Vec<Setting>,
 }
 
 /// The keys of `[schedule]`.
@@ -274,27 +280,29 @@ impl Config {
     /// # Errors
     /// When a file cannot be read, a key is unknown or a value is invalid; the message names the key.
     pub fn load(file: Option<&Path>, is_demo: bool, environment: &Environment) -> Result<Self, Error> {
-        let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-        if is_demo {
-            builder = builder.add_source(File::from_str(DEMO, FileFormat::Toml));
-        }
         let path = file.unwrap_or(Path::new(USUAL_FILE));
+        let mut layers = Layers::new(path)?;
+        if is_demo {
+            layers.add(&File::from_str(DEMO, FileFormat::Toml), "the defaults of --demo", |_| Origin::Demo)?;
+        }
         let mut warnings = environment.warnings();
         // Validate after each layer, so that an error names the layer that caused it.
         if let Some(text) = read(path, file.is_some())? {
-            builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
-            let accepted = accept(&builder, &path.display().to_string())?;
+            let source = File::from_str(&text, FileFormat::Toml);
+            let accepted = layers.add(&source, &path.display().to_string(), |_| Origin::File(path.to_owned()))?;
             let has_secret = accepted.kakao.api_key.is_some() || accepted.database.url.is_some();
             warnings.extend(secret_file::warning(path).filter(|_| has_secret));
         }
         environment.check()?;
-        builder = builder.add_source(environment.secrets()?);
-        accept(&builder, "the environment (DATABASE_URL or KAKAO_REST_API_KEY, or their files)")?;
-        builder = builder.add_source(environment.overrides());
-        let mut config = accept(&builder, "the environment (SANGGWOND_…)")?;
+        let secrets = "the environment (DATABASE_URL or KAKAO_REST_API_KEY, or their files)";
+        layers.add(&environment.secrets()?, secrets, |name| Origin::Variable(environment.origin_of(name)))?;
+        let variable = |name: &str| Origin::Variable(environment::variable_of(name));
+        let mut config = layers.add(&environment.overrides(), "the environment (SANGGWOND_…)", variable)?;
         if config.database.directory.as_os_str().is_empty() {
             config.database.directory = environment.state_directory();
+            layers.settings.fill("database.directory", &config.database.directory);
         }
+        config.settings = layers.settings.into_list();
         config.database.programs = environment.program_folders();
         config.register_secrets(environment);
         config.warnings = warnings;
@@ -316,6 +324,40 @@ impl Config {
     }
 }
 
+/// The layers of the configuration so far.
+struct Layers {
+    builder: ConfigBuilder<DefaultState>,
+    settings: Settings,
+}
+
+impl Layers {
+    /// The defaults. `path` is named if they cannot be read, which is a bug.
+    fn new(path: &Path) -> Result<Self, Error> {
+        let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
+        let settings =
+            Settings::of_defaults(DEFAULTS, &defaults).map_err(|error| invalid(&path.display().to_string(), &error))?;
+        Ok(Self { builder: config::Config::builder().add_source(defaults), settings })
+    }
+
+    /// Adds a layer, and returns the configuration with it. `whole` names the layer in an error, `origin` is where one of its
+    /// settings came from.
+    fn add(
+        &mut self,
+        source: &(impl Source + Clone + Send + Sync + 'static),
+        whole: &str,
+        origin: impl Fn(&str) -> Origin,
+    ) -> Result<Config, Error> {
+        self.builder = self.builder.clone().add_source(source.clone());
+        let config = accept(&self.builder, whole)?;
+        self.settings.add(source, origin).map_err(|error| invalid(whole, &error))?;
+        Ok(config)
+    }
+}
+
+fn invalid(origin: &str, error: &ConfigError) -> Error {
+    Error::Invalid { origin: origin.to_owned(), reason: without_source(error) }
+}
+
 /// The text of a configuration file; `None` if it does not exist and is not required.
 fn read(path: &Path, is_required: bool) -> Result<Option<String>, Error> {
     let invalid = |reason| Error::Invalid { origin: path.display().to_string(), reason };
@@ -335,8 +377,8 @@ fn read(path: &Path, is_required: bool) -> Result<Option<String>, Error> {
 }
 
 fn accept(builder: &ConfigBuilder<DefaultState>, origin: &str) -> Result<Config, Error> {
-    let invalid = |error| Error::Invalid { origin: origin.to_owned(), reason: without_source(&error) };
-    let config: Config = builder.build_cloned().and_then(config::Config::try_deserialize).map_err(invalid)?;
+    let config: Config =
+        builder.build_cloned().and_then(config::Config::try_deserialize).map_err(|error| invalid(origin, &error))?;
     config.schedule.parse().map_err(|error| Error::Schedule { origin: origin.to_owned(), error })?;
     Ok(config)
 }

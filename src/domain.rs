@@ -15,6 +15,7 @@ pub mod price;
 pub mod quota;
 pub mod run;
 pub mod schedule;
+pub mod schedule_pause;
 pub mod station;
 pub mod text;
 pub mod words;

@@ -31,7 +31,7 @@ use crate::crawl::writer::Writer;
 use crate::crawl::{self, Crawl, Plan};
 use crate::domain::inventory::Inventory;
 use crate::domain::quota::{Quotas, day_of};
-use crate::domain::run::{Coverage, RunId, Scope, Trigger};
+use crate::domain::run::{Coverage, RequestId, RunId, Scope, Trigger};
 use crate::kakao::Client;
 use crate::observe::Vitals;
 use crate::shutdown::Grace;
@@ -44,8 +44,12 @@ pub use finish::Report;
 pub use meters::Meters;
 pub use opening::{Preview, Retiring};
 
-/// Interval at which a run updates its heartbeat; every written batch updates it as well.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Interval at which a run updates its heartbeat, and looks whether it was cancelled; every written batch updates the
+/// heartbeat as well.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// Time limit for the requests in flight and the last writes of a cancelled run.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// Time limit for returning reserved but unsent requests to the daily quota.
 const RETURN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -106,10 +110,20 @@ pub struct Request {
     pub trigger: Trigger,
     /// The tick that it is for.
     pub scheduled_for: Option<DateTime<Utc>>,
-    /// The stations and keywords that it is limited to.
+    /// What it is limited to.
     pub scope: Scope,
+    /// The request that it answers.
+    pub request: Option<RequestId>,
     /// The outage that delayed it: from when to when, and why.
     pub late_because: Option<String>,
+}
+
+impl Request {
+    /// A full run without a tick.
+    #[must_use]
+    pub fn new(trigger: Trigger) -> Self {
+        Self { trigger, scheduled_for: None, scope: Scope::default(), request: None, late_because: None }
+    }
 }
 
 /// A run that is open.
@@ -222,13 +236,23 @@ impl Runner {
         };
         // A task runs on the thread that receives the answers. The future of this function does not.
         let mut crawling = JoinSet::new();
-        crawling.spawn(crawl.run(grace.stop().clone()).in_current_span());
+        let halt = grace.stop().child_token();
+        crawling.spawn(crawl.run(halt.clone()).in_current_span());
         let ending = tokio::select! {
             ending = ending_of(&mut crawling) => ending,
-            error = lock.keep(kept) => Ending::LockLost(error),
-            error = self.show_life(fence) => error.into(),
+            error = lock.keep(&kept) => Ending::LockLost(error),
+            ending = self.show_life(fence) => ending,
             () = grace.over() => Ending::GraceOver,
         };
+        if let Ending::Cancelled(reason) = &ending {
+            halt.cancel();
+            info!("{reason}; no new request is sent");
+            tokio::select! {
+                _ = ending_of(&mut crawling) => {}
+                _ = lock.keep(&kept) => {}
+                () = tokio::time::sleep(CANCEL_GRACE) => {}
+            }
+        }
         crawling.shutdown().await;
         tokio::select! {
             () = allowance.close() => {}
@@ -254,11 +278,14 @@ impl Runner {
         systemd::alive();
     }
 
-    async fn show_life(&self, fence: Fence) -> store::Error {
+    /// Updates the heartbeat of the run until that fails, or the run is cancelled.
+    async fn show_life(&self, fence: Fence) -> Ending {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
-            if let Err(error) = self.store.beat_run(fence, self.client.gate().pause().as_ref(), clock::now()).await {
-                return error;
+            match self.store.beat_run(fence, self.client.gate().pause().as_ref(), clock::now()).await {
+                Ok(None) => {}
+                Ok(Some(reason)) => return Ending::Cancelled(reason),
+                Err(error) => return error.into(),
             }
         }
     }

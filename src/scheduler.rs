@@ -7,6 +7,7 @@
 pub mod decide;
 pub mod forecast;
 pub mod lock_wait;
+pub mod standing;
 mod ticks;
 mod trouble;
 pub mod waiting;
@@ -21,19 +22,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock;
-use crate::domain::run::{Outage, RunRecord, Scope, Status};
+use crate::domain::run::{Outage, RequestedScope, RunId, RunRecord, RunRequest, Scope, Status, Trigger};
 use crate::domain::schedule::Schedule;
 use crate::runner::{self, Assignment, Request, Runner};
 use crate::store::{self, DaemonId, RunLock};
 use crate::systemd;
 use crate::telemetry::chain;
-use decide::{Decision, Windows, ahead_of_time, decide, retry_at_start};
+use decide::{Decision, Past, Windows, ahead_of_time, decide, retry_at_start};
 use lock_wait::LockWait;
 use trouble::Trouble;
 use waiting::Waiting;
 
 /// Interval at which a daemon updates its row.
 const STAMP: Duration = Duration::from_secs(30);
+
+/// Interval at which a daemon looks for requests, besides its heartbeats.
+const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(3);
 
 /// Time limit for removing the daemon's row when it stops.
 const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -92,6 +96,8 @@ impl Scheduler {
     async fn watch(&self, woken: &mut mpsc::Receiver<()>, stop: &CancellationToken) {
         let mut heartbeat = tokio::time::interval(self.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut requests = tokio::time::interval(LOOK_FOR_REQUESTS);
+        requests.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut trouble = Trouble::after(self.outage.clone());
         let mut is_start = true;
         loop {
@@ -100,6 +106,12 @@ impl Scheduler {
                 () = stop.cancelled() => return,
                 Some(()) = woken.recv() => {}
                 _ = heartbeat.tick() => {}
+                _ = requests.tick() => {
+                    // Errors are ignored here: the next heartbeat finds them.
+                    if !self.runner.store.has_request().await.unwrap_or(false) {
+                        continue;
+                    }
+                }
                 () = systemd::until_watchdog_is_due() => {
                     self.runner.alive();
                     continue;
@@ -148,10 +160,11 @@ impl Scheduler {
         self.runner.vitals.set_ready(true);
         // The process of a run with status `running` may be dead. Only the lock shows that.
         let has_running = history.iter().any(|run| run.status == Status::Running);
-        if !has_running && self.decide(&history, is_start).await? == Decision::Wait {
+        let is_cancelled = self.runner.store.has_cancelled_run().await?;
+        if !has_running && !is_cancelled && self.decide(&history, is_start).await? == Decision::Wait {
             debug!("nothing is due");
             self.end_lock_wait();
-            self.waiting.set(waiting::for_a_run(&history, clock::now()));
+            self.show_waiting(&history).await?;
             return Ok(None);
         }
         let Some(lock) = self.runner.store.try_lock().await? else {
@@ -163,13 +176,29 @@ impl Scheduler {
         // While we hold the lock no other process works on a run, so a run that is still `running` is dead, and the history
         // does not change.
         self.runner.store.interrupt_crashed_runs(clock::now()).await?;
+        self.runner.store.end_cancelled_runs(clock::now()).await?;
         let decision = self.decide(&self.runner.store.run_records().await?, is_start).await?;
         if decision == Decision::Wait {
             lock.release().await;
-            self.waiting.set(waiting::for_a_run(&history, clock::now()));
+            self.show_waiting(&history).await?;
             return Ok(None);
         }
         Ok(Some((decision, lock)))
+    }
+
+    /// Shows what the daemon waits for: the end of a pause, or the time to resume a run.
+    async fn show_waiting(&self, history: &[RunRecord]) -> Result<(), store::Error> {
+        let now = clock::now();
+        let pauses = self.runner.store.schedule_pauses().await?;
+        let pause =
+            Past { runs: history, pauses: &pauses }.pause_at(now).map(|pause| format!("the schedule is {pause}"));
+        self.runner.meters.show_schedule_pause(pause.is_some());
+        if self.waiting.set(pause.clone().or_else(|| waiting::for_a_run(history, now)))
+            && let Some(pause) = pause
+        {
+            info!("{pause}");
+        }
+        Ok(())
     }
 
     async fn wait_for_lock(&self) -> Result<(), store::Error> {
@@ -195,12 +224,19 @@ impl Scheduler {
             // Before correcting the history, compare with the clock of the database: the local clock may be wrong.
             early = ahead_of_time(now.max(self.runner.store.clock().await?), history, self.windows);
         }
-        let retried = if is_start { retry_at_start(now, history, self.windows) } else { None };
-        Ok(match (early, retried) {
+        let pauses = self.runner.store.schedule_pauses().await?;
+        let past = Past { runs: history, pauses: &pauses };
+        let retried = if is_start { retry_at_start(now, past, self.windows) } else { None };
+        let decision = match (early, retried) {
             (Some(run), _) => Decision::Untie(run),
             (None, Some(run)) => Decision::Resume(run),
-            (None, None) => decide(now, &self.schedule, history, self.windows),
-        })
+            (None, None) => decide(now, &self.schedule, past, self.windows),
+        };
+        if decision != Decision::Wait {
+            return Ok(decision);
+        }
+        let request = self.runner.store.next_request(&self.runner.settings.host, now).await?;
+        Ok(request.map_or(Decision::Wait, Decision::Answer))
     }
 
     async fn act(
@@ -235,15 +271,65 @@ impl Scheduler {
             Decision::Resume(run) => Assignment::Resume(run),
             Decision::Start { tick, trigger } => {
                 let late_because = outage.map(|outage| outage.until(clock::now()));
-                Assignment::Open(Request { trigger, scheduled_for: Some(tick), scope: Scope::default(), late_because })
+                Assignment::Open(Request { scheduled_for: Some(tick), late_because, ..Request::new(trigger) })
             }
+            Decision::Answer(request) => return self.answer(request, lock, stop).await,
         };
-        match self.runner.run(lock, &assignment, stop).await {
-            Ok(_) => store::timed("deleting old runs", store.forget_old_runs(self.keep_runs)).await,
+        self.execute(&assignment, lock, stop).await.map(drop)
+    }
+
+    /// Answers a request: with a run, or with a row that says why there is none.
+    async fn answer(
+        &self,
+        request: RunRequest,
+        lock: &mut RunLock,
+        stop: &CancellationToken,
+    ) -> Result<(), store::Error> {
+        let store = &self.runner.store;
+        info!(request.id = request.id.0, "request {} by {}", request.id.0, request.by);
+        let RequestedScope { stations, keywords, failed } = request.scope.clone();
+        let failed_cells_of = if failed { store.last_full_run().await? } else { None };
+        let reject = async |reason: &str| {
+            warn!(request.id = request.id.0, "request {} by {} is rejected: {reason}", request.id.0, request.by);
+            store.reject_request(&request, Status::Failed, reason, (&self.runner.settings.host, clock::now())).await
+        };
+        if failed && failed_cells_of.is_none() {
+            return reject("no full run has been finished yet, so there are no failed cells").await;
+        }
+        let scope = Scope { stations, keywords, failed_cells_of };
+        if scope.is_everything()
+            && let Some(run) = unfinished(&store.run_records().await?)
+        {
+            // As `sanggwond crawl` does.
+            store.answer_request(request.id, run).await?;
+            return self.execute(&Assignment::Resume(run), lock, stop).await.map(drop);
+        }
+        let assignment =
+            Assignment::Open(Request { scope, request: Some(request.id), ..Request::new(Trigger::Request) });
+        match self.execute(&assignment, lock, stop).await? {
+            None => Ok(()),
+            Some(reason) => reject(&reason).await,
+        }
+    }
+
+    /// Executes a run. Returns why it could not be opened, if that is not the fault of the database.
+    async fn execute(
+        &self,
+        assignment: &Assignment,
+        lock: &mut RunLock,
+        stop: &CancellationToken,
+    ) -> Result<Option<String>, store::Error> {
+        let store = &self.runner.store;
+        match self.runner.run(lock, assignment, stop).await {
+            Ok(_) => store::timed("deleting old runs", store.forget_old_runs(self.keep_runs)).await.map(|()| None),
             Err(runner::Error::Store(error)) => Err(error),
+            Err(error @ runner::Error::Stopped) => {
+                warn!("no run was started: {error}");
+                Ok(None)
+            }
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "no run was started");
-                Ok(())
+                Ok(Some(chain(&error)))
             }
         }
     }
@@ -274,4 +360,9 @@ impl Scheduler {
         store.beat(daemon, next, now).await?;
         Ok(Some(daemon))
     }
+}
+
+/// The newest unfinished full run.
+fn unfinished(history: &[RunRecord]) -> Option<RunId> {
+    history.iter().find(|run| run.status.is_unfinished() && run.is_full).map(|run| run.id)
 }

@@ -15,15 +15,18 @@ mod known;
 mod lock;
 mod misses;
 mod owners;
+mod pauses;
 mod places;
 pub mod private_server;
 mod purge;
 mod purpose;
 mod reading;
 mod report;
+mod requests;
 mod runs;
 mod schema;
 mod session;
+mod situation;
 mod slow;
 mod url;
 mod usage;
@@ -40,7 +43,7 @@ use crate::domain::run::RunId;
 use crate::domain::station::StationMap;
 
 pub use cause::Cause;
-pub use cells::{Leaf, Ledger, PlannedCell};
+pub use cells::{FailedCells, Leaf, Ledger, PlannedCell};
 pub use connection::Target;
 use connection::{NEEDED, WANTED};
 pub use coverage::StationCoverage;
@@ -57,8 +60,9 @@ pub use report::{
     AreaPosition, BusyArea, Changes, Extent, FailedCell, FailingArea, KeywordChanges, KeywordCoverage, Overview,
     ReportRun, StationReport, Usual,
 };
-pub use runs::{Counts, Findings, HistoryRow, LastRuns, NewRun, Opening, RunEnd, RunPlan};
+pub use runs::{Cancelled, Counts, Findings, HistoryRow, LastRuns, NewRun, Opening, RunEnd, RunPlan};
 pub use schema::SchemaState;
+pub use situation::{ChangeCounts, DaemonRow, UnfinishedRun};
 pub use slow::timed;
 
 /// The database and the connections to it.

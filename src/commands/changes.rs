@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use serde_json::Value;
 
 use super::output::{self, CsvWriter, Dialect, DialectOption, csv_row, reading};
-use super::since::Since;
+use super::since::When;
 use super::text::{visible, wrapped};
 use super::{Context, Exit, Misuse, TableFormat, part};
 use crate::app::Database;
@@ -21,7 +21,7 @@ use crate::store::{ChangeFilter, ChangeRow, Reader};
 pub(super) struct Options {
     /// Recorded since then: a duration such as 7d, a day in Seoul such as 2026-11-23, or an instant (RFC 3339)
     #[arg(long, value_name = "WHEN", default_value = "7d")]
-    since: Since,
+    since: When,
     #[command(flatten)]
     part: part::Options,
     /// Only changes of this kind (repeatable)
@@ -70,7 +70,7 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
 async fn show(database: &Database, options: &Options) -> anyhow::Result<Exit> {
     let kinds = options.kind.iter().map(|kind| kind.as_str().to_owned()).collect();
     let filter = ChangeFilter {
-        since: options.since.instant(clock::now()),
+        since: options.since.ago(clock::now()),
         part: part::resolve(&database.store, &options.part).await?,
         kinds: (!options.kind.is_empty()).then_some(kinds),
         limit: options.limit,

@@ -6,12 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::daemon::describe;
 use super::due::{self, estimate};
-use super::output::print;
+use super::output::{print, width};
+use super::table::{Column, lines};
 use super::text::visible;
 use super::{Context, Exit};
 use crate::app::{self, Database};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Setting};
 use crate::crawl::allowance::Reserve;
 use crate::domain::geo::{Area, Circle};
 use crate::domain::inventory::{Difference, Inventory};
@@ -28,6 +29,9 @@ pub(super) struct Options {
     /// Compare searches by circle, by rectangle and by its sub-rectangles around one station (some ten requests)
     #[arg(long)]
     coverage: bool,
+    /// Only print the settings in force, each with where it came from; secrets are not shown
+    #[arg(long, conflicts_with = "coverage")]
+    settings: bool,
     /// The station for --coverage; the suffix 역 may be omitted
     #[arg(long, value_name = "NAME", requires = "coverage", value_parser = text::name)]
     station: Option<String>,
@@ -36,6 +40,9 @@ pub(super) struct Options {
 /// Prints one line per check and continues after a failure, so that one call shows all problems.
 pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
     let config = &context.config;
+    if options.settings {
+        return print_settings(config);
+    }
     let schedule = config.schedule.parse()?;
     print(&format!("ok      configuration: \"{}\" ({})", schedule.expression(), schedule.zone()))?;
     let stations = tell("stations", stations_line(config, &context.stop).await)?;
@@ -60,6 +67,16 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
     };
     let failed = if context.stop.is_cancelled() { Exit::Interrupted } else { Exit::Failed };
     Ok(if is_ready && stations.is_some() { Exit::Done } else { failed })
+}
+
+fn print_settings(config: &Config) -> anyhow::Result<Exit> {
+    const COLUMNS: [Column; 3] = [Column::text("setting", 0), Column::text("from", 0), Column::text("value", 0)];
+    let row = |Setting { name, value, origin }: &Setting| {
+        [name.clone(), visible(&origin.to_string()).into_owned(), visible(value).into_owned()]
+    };
+    let rows: Vec<_> = config.settings.iter().map(row).collect();
+    lines(&COLUMNS, &rows, width()).iter().try_for_each(|line| print(line))?;
+    Ok(Exit::Done)
 }
 
 /// The checks that need the database, in the order in which they depend on each other.
@@ -180,7 +197,8 @@ async fn due_line(config: &Config, database: &Database) -> anyhow::Result<(Strin
     let next = schedule.next_after(clock::now()).filter(|_| config.schedule.enabled);
     let next =
         next.map_or_else(|| "nothing starts by itself".to_owned(), |tick| format!("next run {}", describe(&tick)));
-    Ok((now.into_iter().chain([next]).collect::<Vec<_>>().join("; "), ()))
+    let paused = due::pause(&database.store).await?.map(|pause| format!("the schedule is {pause}"));
+    Ok((now.into_iter().chain(paused).chain([next]).collect::<Vec<_>>().join("; "), ()))
 }
 
 /// The requests of this day and month, and what the last full run says about the next one.

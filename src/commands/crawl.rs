@@ -3,13 +3,17 @@
 mod progress;
 mod summary;
 
-use tokio_util::sync::CancellationToken;
+use std::str::FromStr;
 
-use super::{Context, Exit, Format, Misuse, consent};
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{Context, Exit, Format, Misuse, consent, due, exit_of_run};
 use crate::app::{self, Database, Equipment, Obstacle};
 use crate::clock;
 use crate::crawl::review::rules::Guard;
-use crate::domain::run::{RunRecord, Scope, Status, Trigger};
+use crate::domain::run::{RunId, RunRecord, Scope, Trigger};
 use crate::domain::text;
 use crate::runner::{self, Assignment, Preview, Report, Request, Retiring, Runner};
 use crate::store::{RunLock, Store};
@@ -22,7 +26,16 @@ pub(super) struct Options {
     /// Only this keyword (repeatable)
     #[arg(long, value_name = "KEYWORD", value_parser = text::name)]
     keyword: Vec<String>,
-    /// Abandon unfinished runs and start a new one; with --station or --keyword, unfinished full runs are kept
+    /// Only the failed cells of a run; default: of the last full run that was finished
+    #[arg(
+        long,
+        value_name = "RUN",
+        num_args = 0..=1,
+        default_missing_value = "last",
+        conflicts_with_all = ["station", "keyword", "retire"]
+    )]
+    failed: Option<FailedOf>,
+    /// Abandon unfinished runs and start a new one; if that is limited, unfinished full runs are kept
     #[arg(long)]
     fresh: bool,
     /// Retire the stations and keywords that were removed from the configuration, and change the radius, without asking
@@ -34,6 +47,46 @@ pub(super) struct Options {
     /// The format of the summary
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// The run whose failed cells are read again.
+#[derive(Clone, Copy, Debug)]
+enum FailedOf {
+    /// The last full run that was finished.
+    Last,
+    /// A run.
+    Run(RunId),
+}
+
+impl FromStr for FailedOf {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "last" => Ok(Self::Last),
+            number => number
+                .parse()
+                .map(|run| Self::Run(RunId(run)))
+                .map_err(|_| "write the number of a run, as `sanggwond runs` shows it"),
+        }
+    }
+}
+
+impl Options {
+    /// Whether the run is to be limited.
+    fn is_limited(&self) -> bool {
+        !self.station.is_empty() || !self.keyword.is_empty() || self.failed.is_some()
+    }
+
+    /// What the run is limited to.
+    async fn scope(&self, store: &Store) -> anyhow::Result<Scope> {
+        let failed_cells_of = match self.failed {
+            None => None,
+            Some(FailedOf::Run(run)) => Some(run),
+            Some(FailedOf::Last) => Some(store.last_full_run().await?.context("no full run has been finished yet")?),
+        };
+        Ok(Scope { stations: self.station.clone(), keywords: self.keyword.clone(), failed_cells_of })
+    }
 }
 
 pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
@@ -49,12 +102,7 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
     context.backstop.results();
     context.screen.flush();
     summary::show(&report, options.format)?;
-    Ok(match report.end.status {
-        Status::Succeeded => Exit::Done,
-        Status::Partial => Exit::Partial,
-        Status::Interrupted | Status::Running => Exit::Interrupted,
-        Status::Failed | Status::Skipped => Exit::Failed,
-    })
+    Ok(exit_of_run(report.end.status))
 }
 
 fn is_stopped(error: &anyhow::Error) -> bool {
@@ -80,8 +128,7 @@ async fn crawl(context: &Context, options: &Options, database: &Database) -> any
 
 /// Asks for confirmation if a new full run would remove data; returns what was confirmed.
 async fn agree(context: &Context, options: &Options, runner: &Runner) -> anyhow::Result<Option<Preview>> {
-    let is_full = options.station.is_empty() && options.keyword.is_empty();
-    if !is_full || options.retire || (!options.fresh && !unfinished(&runner.store).await?.is_empty()) {
+    if options.is_limited() || options.retire || (!options.fresh && !unfinished(&runner.store).await?.is_empty()) {
         return Ok(None);
     }
     let preview = runner.preview().await?;
@@ -106,7 +153,9 @@ async fn under_lock(
     lock: &mut RunLock,
 ) -> anyhow::Result<Report> {
     runner.store.interrupt_crashed_runs(clock::now()).await?;
+    runner.store.end_cancelled_runs(clock::now()).await?;
     runner.store.abandon_outdated_parts(clock::now()).await?;
+    warn_of_a_pause(&runner.store).await?;
     let assignment = assignment(options, &runner.store).await?;
     if matches!(&assignment, Assignment::Open(request) if request.scope.is_everything()) && !options.retire {
         let preview = runner.preview().await?;
@@ -126,7 +175,7 @@ async fn under_lock(
 
 /// The run to execute: an unfinished one, unless a partial-scope run or `--fresh` was requested.
 async fn assignment(options: &Options, store: &Store) -> anyhow::Result<Assignment> {
-    let scope = Scope { stations: options.station.clone(), keywords: options.keyword.clone() };
+    let scope = options.scope(store).await?;
     let unfinished = unfinished(store).await?;
     if options.fresh {
         // A partial-scope run does not abandon unfinished full runs.
@@ -139,7 +188,15 @@ async fn assignment(options: &Options, store: &Store) -> anyhow::Result<Assignme
         }
         return Ok(Assignment::Resume(run.id));
     }
-    Ok(Assignment::Open(Request { trigger: Trigger::Manual, scheduled_for: None, scope, late_because: None }))
+    Ok(Assignment::Open(Request { scope, ..Request::new(Trigger::Manual) }))
+}
+
+/// Warns if the schedule is paused: the run starts all the same.
+async fn warn_of_a_pause(store: &Store) -> anyhow::Result<()> {
+    if let Some(pause) = due::pause(store).await? {
+        warn!("the schedule is {pause}; this run starts all the same");
+    }
+    Ok(())
 }
 
 /// The unfinished runs: full runs before partial-scope runs, the newest first.

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::domain::price::Price;
 use crate::domain::run::Trigger;
 use crate::domain::schedule::Schedule;
+use crate::domain::schedule_pause::SchedulePause;
 use crate::domain::words::count;
 use crate::scheduler::forecast::{Forecast, forecast};
 use crate::store::{self, Store};
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Outlook {
     /// What a daemon would do before the next tick; `None` if that is nothing.
     pub(super) now: Option<String>,
+    /// The pause of the schedule.
+    pub(super) pause: Option<SchedulePause>,
     /// The requests of the last full run.
     pub(super) requests: Option<i64>,
 }
@@ -49,8 +52,14 @@ pub(super) fn estimate(requests: i64, price: Price) -> String {
 
 /// What a daemon would do now.
 pub(super) async fn now(config: &Config, schedule: &Schedule, store: &Store) -> Result<Forecast, store::Error> {
-    let history = store.run_records().await?;
-    Ok(forecast(clock::now(), schedule, history, app::windows(config)))
+    let (history, pauses) = (store.run_records().await?, store.schedule_pauses().await?);
+    Ok(forecast(clock::now(), schedule, history, &pauses, app::windows(config)))
+}
+
+/// The pause of the schedule; `None` if it is not paused.
+pub(super) async fn pause(store: &Store) -> Result<Option<SchedulePause>, store::Error> {
+    let now = clock::now();
+    Ok(store.schedule_pauses().await?.into_iter().find(|pause| pause.holds(now)))
 }
 
 /// Describes a forecast; `None` if nothing would be done.
@@ -63,7 +72,7 @@ pub(super) fn in_words(forecast: Forecast) -> Option<String> {
         Forecast::Start { tick, trigger } => {
             let how = match trigger {
                 Trigger::CatchUp => "catches up",
-                Trigger::Schedule | Trigger::Manual => "starts",
+                Trigger::Schedule | Trigger::Manual | Trigger::Request => "starts",
             };
             Some(format!("a daemon {how} the run of {} at once", describe(&tick)))
         }
@@ -81,7 +90,8 @@ async fn read(context: &Context, schedule: &Schedule) -> anyhow::Result<Outlook>
     let read = async {
         database.require_tables().await?;
         let now = in_words(now(&context.config, schedule, &database.store).await?);
-        anyhow::Ok(Outlook { now, requests: database.store.requests_of_last_full_run().await? })
+        let pause = pause(&database.store).await?;
+        anyhow::Ok(Outlook { now, pause, requests: database.store.requests_of_last_full_run().await? })
     };
     let read = read.await;
     database.close().await;

@@ -31,8 +31,9 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
     if ticks.is_empty() && options.count > 0 {
         return Err(Obstacle::NeverDue(schedule.expression().to_owned()).into());
     }
-    let Outlook { now, requests } = due::outlook(context, &schedule).await;
-    if let Some(now) = now {
+    let Outlook { now, pause, requests } = due::outlook(context, &schedule).await;
+    let paused = pause.as_ref().map(|pause| format!("the schedule is {pause}"));
+    for now in now.into_iter().chain(paused) {
         match options.format {
             Format::Text => print(&format!("now: {now}"))?,
             // The JSON result remains a list of instants.
@@ -41,7 +42,9 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
     }
     match options.format {
         Format::Text => {
-            ticks.iter().try_for_each(|tick| print(&describe(tick)))?;
+            let is_skipped = |tick| pause.as_ref().is_some_and(|pause| pause.holds(tick));
+            let skipped = |tick| if is_skipped(tick) { " (skipped: the schedule is paused)" } else { "" };
+            ticks.iter().try_for_each(|tick| print(&format!("{}{}", describe(tick), skipped(*tick))))?;
             let price = context.config.kakao.price_won;
             if let Some(requests) = requests.filter(|_| !price.is_free()) {
                 print(&costs(price, &schedule, requests))?;

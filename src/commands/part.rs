@@ -19,7 +19,7 @@ pub(super) struct Options {
 
 /// Looks up the names in the database, including retired stations and keywords.
 pub(super) async fn resolve(store: &Store, options: &Options) -> anyhow::Result<Part> {
-    let scope = Scope { stations: options.station.clone(), keywords: options.keyword.clone() };
+    let scope = Scope { stations: options.station.clone(), keywords: options.keyword.clone(), failed_cells_of: None };
     if scope.is_everything() {
         return Ok(Part::default());
     }

@@ -1,5 +1,6 @@
 //! `runs`: shows the run history, or all details of one run.
 
+mod follow;
 mod full;
 mod list;
 
@@ -7,7 +8,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::output::{CsvWriter, Dialect, csv_row, print, print_json, reading, stdout};
-use super::{Context, Exit, Misuse, TableFormat};
+use super::{Context, Exit, Misuse, TableFormat, exit_of_run};
 use crate::app::Database;
 use crate::clock;
 use crate::domain::price::Price;
@@ -27,6 +28,9 @@ pub(super) struct Options {
     /// Only runs that failed, are partial or were interrupted
     #[arg(long, conflicts_with = "run")]
     failed: bool,
+    /// Show the run at work, live, until it ends; without one, wait for the next run
+    #[arg(long, conflicts_with_all = ["run", "limit", "failed", "format"])]
+    follow: bool,
     /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: TableFormat,
@@ -35,6 +39,9 @@ pub(super) struct Options {
 pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
     if options.run.is_some() && options.format == TableFormat::Csv {
         return Err(Misuse("one run in full is not a table: --format text or json").into());
+    }
+    if options.follow {
+        return reading(context, async |database| Ok(exit_of_run(follow::follow(database).await?))).await;
     }
     let price = context.config.kakao.price_won;
     reading(context, async |database| show(database, options, price).await.map(|()| Exit::Done)).await

@@ -1,4 +1,4 @@
-//! `--since`: parses a duration, a day or an instant.
+//! `--since` and `--until`: parses a duration, a day or an instant.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use chrono_tz::Asia::Seoul;
 
 use crate::domain::duration;
 
-/// An instant, or how long ago it is.
+/// An instant, or how far it is from now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Since {
-    /// A duration before now.
-    Ago(Duration),
+pub(super) enum When {
+    /// A duration before or after now.
+    Away(Duration),
     /// An instant.
     At(DateTime<Utc>),
 }
@@ -30,14 +30,14 @@ pub(super) enum Invalid {
     Duration(duration::Invalid),
 }
 
-impl FromStr for Since {
+impl FromStr for When {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         match duration::parse_above_zero(text) {
             Err(duration::Invalid::Unreadable(..)) => {}
-            duration => return duration.map(Self::Ago).map_err(Invalid::Duration),
+            duration => return duration.map(Self::Away).map_err(Invalid::Duration),
         }
         if let Ok(day) = text.parse::<NaiveDate>() {
             let midnight =
@@ -48,11 +48,19 @@ impl FromStr for Since {
     }
 }
 
-impl Since {
-    /// The instant. A duration reaches back to 1970-01-01 at most.
-    pub(super) fn instant(self, now: DateTime<Utc>) -> DateTime<Utc> {
+impl When {
+    /// The instant, in the past. A duration reaches back to 1970-01-01 at most.
+    pub(super) fn ago(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
-            Self::Ago(duration) => before(now, duration),
+            Self::Away(duration) => before(now, duration),
+            Self::At(instant) => instant,
+        }
+    }
+
+    /// The instant, in the future. A duration is at most ten years.
+    pub(super) fn ahead(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::Away(duration) => now + TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX),
             Self::At(instant) => instant,
         }
     }
@@ -73,7 +81,7 @@ mod tests {
 
     fn instant(text: &str) -> Result<String, Invalid> {
         let now = "2026-11-24T00:00:00Z".parse().unwrap();
-        Ok(text.parse::<Since>()?.instant(now).to_rfc3339())
+        Ok(text.parse::<When>()?.ago(now).to_rfc3339())
     }
 
     #[test]

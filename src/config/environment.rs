@@ -89,6 +89,18 @@ impl Environment {
         Ok(source(found))
     }
 
+    /// The variable from which [`Self::secrets`] took the secret of a setting.
+    pub(super) fn origin_of(&self, setting: &str) -> String {
+        let variable = variable_of(setting);
+        let Some((name, _)) = SECRETS.iter().find(|(_, key)| *key == variable) else { return variable };
+        let file = format!("{name}_FILE");
+        match (self.get(name), self.get(&file)) {
+            (Some(_), _) => (*name).to_owned(),
+            (None, Some(_)) => file,
+            (None, None) => CREDENTIALS.to_owned(),
+        }
+    }
+
     fn secret(&self, name: &str) -> Result<Option<String>, Error> {
         if let Some(secret) = self.get(name) {
             return Ok(Some(secret.to_owned()));
@@ -145,6 +157,11 @@ impl Environment {
             _ => PathBuf::from("/var/lib/sanggwond"),
         }
     }
+}
+
+/// The variable that overrides a setting: `SANGGWOND_CRAWL__RADIUS_M` for `crawl.radius_m`.
+pub(super) fn variable_of(setting: &str) -> String {
+    format!("{PREFIX}{}", setting.replace('.', "__").to_uppercase())
 }
 
 fn source(variables: Map<String, String>) -> config::Environment {

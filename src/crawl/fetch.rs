@@ -43,7 +43,8 @@ impl Fetching<'_> {
     /// Fetches cells until the queue is empty and nothing is left that could add to it, or until the work ends early.
     pub(super) async fn all(&self, mut queue: Queue<'_>, connections: Connections) {
         let Connections { outcomes, mut divided, hurry } = connections;
-        let (memory, beginnings) = (Memory::new(), Arc::new(Semaphore::new(MAX_BEGINNING_CELLS)));
+        let memory = Memory::new(self.reader.api.client.gate().max_in_flight());
+        let beginnings = Arc::new(Semaphore::new(MAX_BEGINNING_CELLS));
         // Divided cells that are not written yet: their sub-rectangles have no numbers.
         let dividing = AtomicUsize::new(0);
         let mut open = FuturesUnordered::new();

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Memory of all fetched places, in bytes, at which only one cell at a time continues.
-const MAX_BYTES: usize = 6 << 20;
+/// Memory of all fetched places, in bytes, at which only one cell at a time continues: for the batches that are being written,
+/// and for each request that may be in flight, because the more there are, the more cells wait for their page delay.
+const BATCHES_BYTES: usize = 2 << 20;
+const IN_FLIGHT_BYTES: usize = 96 << 10;
 
 /// Maximum memory of one cell, in bytes. The places of an ordinary cell take about 20 kB.
 const MAX_CELL_BYTES: usize = 2 << 20;
@@ -21,6 +23,7 @@ pub(super) struct Memory(Arc<State>);
 
 #[derive(Debug)]
 struct State {
+    limit: usize,
     held: AtomicUsize,
     is_less: Notify,
     /// The permit to continue when the limit is reached.
@@ -36,8 +39,14 @@ pub(super) struct Share {
 }
 
 impl Memory {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(State { held: AtomicUsize::new(0), is_less: Notify::new(), turn: Arc::new(Semaphore::new(1)) }))
+    /// Nothing is held; the limit follows from how many requests may be in flight.
+    pub(super) fn new(max_in_flight: usize) -> Self {
+        Self::limited(BATCHES_BYTES + IN_FLIGHT_BYTES * max_in_flight)
+    }
+
+    fn limited(limit: usize) -> Self {
+        let turn = Arc::new(Semaphore::new(1));
+        Self(Arc::new(State { limit, held: AtomicUsize::new(0), is_less: Notify::new(), turn }))
     }
 
     /// An empty share.
@@ -46,7 +55,7 @@ impl Memory {
     }
 
     fn is_full(&self) -> bool {
-        self.0.held.load(Relaxed) >= MAX_BYTES
+        self.0.held.load(Relaxed) >= self.0.limit
     }
 }
 
@@ -107,9 +116,9 @@ mod tests {
 
     #[tokio::test]
     async fn at_the_limit_one_cell_at_a_time_continues() {
-        let memory = Memory::new();
+        let memory = Memory::limited(3 << 20);
         let (mut first, mut second, mut third) = (memory.share(), memory.share(), memory.share());
-        assert!(first.take(MAX_BYTES / 3) && second.take(MAX_BYTES / 3) && third.take(MAX_BYTES / 3));
+        assert!(first.take(1 << 20) && second.take(1 << 20) && third.take(1 << 20));
 
         first.wait().await;
         assert!(timeout(Duration::ZERO, second.wait()).await.is_err());
@@ -123,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_cell_may_not_hold_more_than_its_limit() {
-        let memory = Memory::new();
+        let memory = Memory::new(1);
         let mut share = memory.share();
 
         assert!(share.take(MAX_CELL_BYTES));

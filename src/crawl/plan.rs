@@ -8,7 +8,7 @@ use crate::domain::cell::CellArea;
 use crate::domain::geo::Circle;
 use crate::domain::inventory::Inventory;
 use crate::domain::keyword::{Keyword, StoredKeyword};
-use crate::domain::run::Scope;
+use crate::domain::run::{RunId, Scope};
 use crate::domain::station::{Station, StationId, StoredStation, recognise};
 use crate::store::PlannedCell;
 
@@ -24,6 +24,24 @@ pub enum Error {
     /// There are no stations or no keywords.
     #[error("there is nothing to crawl: no stations or no keywords")]
     Empty,
+    /// There is no such run, or it was skipped.
+    #[error("there is no run {0} with cells; `sanggwond runs` shows those that are kept")]
+    UnknownRun(RunId),
+    /// The run has no failed cells.
+    #[error("run {0} has no failed cells to read again, or its cells are no longer kept")]
+    NoFailedCells(RunId),
+    /// The run had another radius.
+    #[error(
+        "run {run} searched within {of_run_m} m, and the places are now listed within {now_m} m; start a full run instead"
+    )]
+    OtherRadius {
+        /// The run.
+        run: RunId,
+        /// Its radius in metres.
+        of_run_m: u32,
+        /// The radius of the listings in metres.
+        now_m: u32,
+    },
 }
 
 fn hint(similar: &[String]) -> String {
@@ -168,7 +186,7 @@ mod tests {
     fn planned(stations: &[&str], keywords: &[&str]) -> Result<Vec<(i32, i32)>, Error> {
         let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let known = [station(1, "신촌역"), station(2, "신촌역"), station(3, "서울역")];
-        let scope = Scope { stations: own(stations), keywords: own(keywords) };
+        let scope = Scope { stations: own(stations), keywords: own(keywords), failed_cells_of: None };
         let keywords = [keyword(1, "카페"), keyword(2, "공원")];
         let cells = Selection::new(&known, &keywords, &scope)?.around_stations();
         let station = |area| match area {

@@ -21,6 +21,7 @@ use crate::domain::cell::are_too_many_rejected;
 use crate::domain::geo::LatLng;
 use crate::domain::keyword::KeywordId;
 use crate::domain::place::PlaceId;
+use crate::domain::run::RunId;
 use crate::domain::station::{StationId, StationMap};
 use crate::store::{self, Findings, Miss, NamedPlace};
 use confirm::ByName;
@@ -42,6 +43,8 @@ pub struct Expected {
     pub rules: Rules,
     /// Stations and keywords that left the configuration but are crawled, as a sentence.
     pub retirement_held_back: Option<String>,
+    /// The run whose failed cells are read again.
+    pub failed_cells_of: Option<RunId>,
 }
 
 /// A review and what it uses.
@@ -65,7 +68,7 @@ impl Review<'_> {
         let by_name = ByName { api, searches };
         let Some(doubts) = doubts::settle(by_name, writer, rules, stop).await? else { return Ok(None) };
         let Judged { coverage, doubted, proven, barren } =
-            coverage::judge(store, run, searches, &expected.covered).await?;
+            coverage::judge(store, (run, expected.failed_cells_of), searches, &expected.covered).await?;
         let counts = store.counts(run).await?;
         let none = Findings {
             doubted: doubted.into_iter().collect(),

@@ -59,6 +59,16 @@ impl StoredInventory {
 }
 
 impl Inventory {
+    /// Everything that is stored and not retired; `radius_m` is used before the first run.
+    #[must_use]
+    pub fn of(stored: &StoredInventory, radius_m: u32) -> Self {
+        Self {
+            stations: stored.live_stations().map(|known| known.station.clone()).collect(),
+            keywords: stored.live_keywords().map(|known| known.keyword.clone()).collect(),
+            radius_m: stored.radius_m.unwrap_or(radius_m),
+        }
+    }
+
     /// Adds everything that is stored and not retired: nothing is retired, and the radius does not shrink.
     #[must_use]
     pub fn keeping(&self, stored: &StoredInventory) -> Self {

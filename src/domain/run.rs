@@ -8,7 +8,7 @@ use chrono_tz::Asia::Seoul;
 use serde::{Deserialize, Serialize};
 
 /// The key of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(pub i64);
 
 impl fmt::Display for RunId {
@@ -57,6 +57,8 @@ words! {
         CatchUp = "catch_up",
         /// A user started it on the command line.
         Manual = "manual",
+        /// A user requested it from the daemons.
+        Request = "request",
     }
 }
 
@@ -73,7 +75,9 @@ words! {
         Partial = "partial",
         /// It ended before it was finished, and is not resumed.
         Failed = "failed",
-        /// A tick without a run; the reason is recorded.
+        /// A user ended it before it was finished.
+        Cancelled = "cancelled",
+        /// A tick or a request without a run; the reason is recorded.
         Skipped = "skipped",
     }
 }
@@ -127,7 +131,7 @@ impl Status {
     }
 }
 
-/// The stations and keywords that a manual run is limited to. An empty list means no limit.
+/// What a run is limited to. An empty list means no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     /// The names of the stations.
@@ -136,13 +140,16 @@ pub struct Scope {
     /// The texts of the keywords.
     #[serde(default)]
     pub keywords: Vec<String>,
+    /// The run whose failed cells are read again, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_cells_of: Option<RunId>,
 }
 
 impl Scope {
     /// Whether there is no limit.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.stations.is_empty() && self.keywords.is_empty()
+        self.stations.is_empty() && self.keywords.is_empty() && self.failed_cells_of.is_none()
     }
 }
 
@@ -167,6 +174,37 @@ pub struct RunRecord {
     pub resumed_count: i32,
     /// Whether it is a full run, without limits.
     pub is_full: bool,
+    /// Whether somebody requested it. A daemon resumes such a run even if it is limited, or no run may start by itself.
+    pub is_requested: bool,
+}
+
+/// The key of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(pub i64);
+
+/// A run that somebody requested from the daemons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRequest {
+    /// Its key.
+    pub id: RequestId,
+    /// What to crawl.
+    pub scope: RequestedScope,
+    /// Who requested it.
+    pub by: String,
+}
+
+/// What a request asks for, in the form of `run_request.scope`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestedScope {
+    /// The names of the stations; empty: all.
+    #[serde(default)]
+    pub stations: Vec<String>,
+    /// The texts of the keywords; empty: all.
+    #[serde(default)]
+    pub keywords: Vec<String>,
+    /// Only the failed cells of the last full run.
+    #[serde(default)]
+    pub failed: bool,
 }
 
 #[cfg(test)]

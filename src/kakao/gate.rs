@@ -137,6 +137,12 @@ impl Gate {
         self.meters.register(registry);
     }
 
+    /// Maximum number of requests in flight.
+    #[must_use]
+    pub fn max_in_flight(&self) -> usize {
+        self.max_in_flight.get()
+    }
+
     /// Totals since the gate was created.
     #[must_use]
     pub fn usage(&self) -> Usage {

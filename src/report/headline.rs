@@ -58,6 +58,7 @@ fn verb(status: Status) -> &'static str {
         Status::Succeeded => "succeeded",
         Status::Partial => "is partial",
         Status::Failed => "failed",
+        Status::Cancelled => "was cancelled",
         Status::Skipped => "was skipped",
     }
 }
@@ -70,7 +71,7 @@ fn outcome(run: &ReportRun) -> String {
         Status::Partial if run.cells_failed == 0 => format!("all {all} cells are done"),
         Status::Partial => format!("{} of {all} cells failed", count(run.cells_failed)),
         Status::Running | Status::Interrupted => format!("{done} of {all} cells are done so far"),
-        Status::Failed => format!("it stopped after {done} of {all} cells"),
+        Status::Failed | Status::Cancelled => format!("it stopped after {done} of {all} cells"),
         Status::Skipped => "no cell was searched".to_owned(),
     }
 }
@@ -83,6 +84,7 @@ fn when(run: &ReportRun) -> String {
         (_, Trigger::CatchUp) => {
             format!("Started late on {} in Seoul; it was due on {} in Seoul.", instant(run.started), instant(due))
         }
+        (_, Trigger::Request) => format!("Started on request on {} in Seoul.", instant(run.started)),
         (_, Trigger::Manual) => format!("Started manually on {} in Seoul.", instant(run.started)),
     }
 }

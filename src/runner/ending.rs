@@ -18,10 +18,12 @@ const AWAY_PAUSE: TimeDelta = TimeDelta::minutes(30);
 pub(super) enum Ending {
     /// No cell is pending, and the run is reviewed.
     Finished(Box<Findings>),
-    /// The stop token fired.
+    /// The stop token was cancelled.
     Stopped,
     /// The grace period ended before the last answers arrived.
     GraceOver,
+    /// A user cancelled the run; who, and why.
+    Cancelled(String),
     /// The crawl could not go on.
     Failed(crawl::Error),
     /// The run lock was lost.
@@ -31,9 +33,9 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    /// Whether a signal asked for it.
+    /// Whether a user asked for it: with a signal, or by cancelling the run.
     pub(super) fn is_wanted(&self) -> bool {
-        matches!(self, Self::Stopped | Self::GraceOver)
+        matches!(self, Self::Stopped | Self::GraceOver | Self::Cancelled(_))
     }
 }
 
@@ -61,6 +63,7 @@ pub(super) fn of(ending: &Ending, counts: Option<&Counts>, now: DateTime<Utc>) -
         Ending::GraceOver => {
             interrupted("stopped by a signal; the grace period ended before the last answers arrived".to_owned(), now)
         }
+        Ending::Cancelled(reason) => RunEnd { status: Status::Cancelled, ..failed(reason.clone()) },
         Ending::Failed(crawl::Error::Api(error)) => match error {
             // The key must be corrected by a person. A restart of the daemon tries it again.
             kakao::Error::KeyRefused(_) => RunEnd { resume_at: Some(now), ..failed(error.to_string()) },

@@ -49,6 +49,7 @@ impl Runner {
                 regions: Regions::of(&live),
                 rules: self.settings.rules,
                 retirement_held_back,
+                failed_cells_of: scope.failed_cells_of,
             },
         })
     }

@@ -14,7 +14,8 @@ use crate::domain::run::Status;
 use crate::store::{Counts, LastRuns, LockHolder};
 
 /// The statuses with which a process can leave a run.
-const STATUSES: [Status; 4] = [Status::Succeeded, Status::Partial, Status::Failed, Status::Interrupted];
+const STATUSES: [Status; 5] =
+    [Status::Succeeded, Status::Partial, Status::Failed, Status::Interrupted, Status::Cancelled];
 
 type Label = [(&'static str, &'static str); 1];
 
@@ -28,6 +29,7 @@ pub struct Meters {
     active: Gauge,
     quota_left: Gauge,
     next_tick: Gauge,
+    schedule_paused: Gauge,
     lock_wait: Gauge<f64, AtomicU64>,
     lock_holder: Family<[(&'static str, String); 4], Gauge>,
 }
@@ -59,6 +61,7 @@ impl Meters {
         gauge("run_last_success_timestamp_seconds", help, &self.last_success);
         gauge("quota_left", "Requests left today or this month, whichever is less (Seoul time)", &self.quota_left);
         gauge("next_tick_timestamp_seconds", "When the next run is due; 0: never", &self.next_tick);
+        gauge("schedule_paused", "1 while the schedule is paused (`sanggwond pause`)", &self.schedule_paused);
         registry.register("runs", "Runs that this process has executed, by status", self.runs.clone());
         registry.register("places", "Places of these runs, by kind of change", self.places.clone());
         let help = "1 for the status of the last full run, from the run history";
@@ -106,6 +109,11 @@ impl Meters {
         let labels = [("pid", pid), ("role", role), ("address", address), ("application", application)];
         self.lock_holder.clear();
         self.lock_holder.get_or_create(&labels).set(i64::from(holder.is_some()));
+    }
+
+    /// Shows whether the schedule is paused.
+    pub(crate) fn show_schedule_pause(&self, is_paused: bool) {
+        self.schedule_paused.set(i64::from(is_paused));
     }
 
     /// Updates the metrics that come from the database.

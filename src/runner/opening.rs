@@ -18,7 +18,7 @@ use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::run::{Coverage, RunId, Scope, Trigger};
 use crate::domain::words::{count, first_few};
 use crate::shutdown::beside;
-use crate::store::{self, NewRun, Opening, PlannedCell, RowsLost, Store};
+use crate::store::{self, FailedCells, NewRun, Opening, PlannedCell, RowsLost, Store};
 
 /// Retiring more than one in this many stations, or rows of `local_info`, needs a confirmation.
 const ONE_IN: i64 = 10;
@@ -124,6 +124,10 @@ impl Runner {
     }
 
     async fn choose(&self, scope: &Scope) -> Result<Chosen, Error> {
+        if scope.failed_cells_of.is_some() {
+            let stored = Inventory::of(&self.store.inventory().await?, self.inventory.radius_m);
+            return Ok(Chosen { crawled: stored.clone(), inventory: stored, retired: None, held_back: None });
+        }
         let crawled = plan::part(&self.inventory, scope)?;
         if !scope.is_everything() {
             let inventory = crawled.limited(&self.store.inventory().await?);
@@ -137,12 +141,30 @@ impl Runner {
         Ok(Chosen { inventory: crawled.clone(), crawled, retired: Some(preview), held_back: None })
     }
 
+    /// The failed cells of a run, which a new run reads again.
+    async fn failed_cells(&self, run: RunId) -> Result<FailedCells, Error> {
+        let failed = self.store.failed_cells(run).await?.ok_or(plan::Error::UnknownRun(run))?;
+        if failed.cells.is_empty() {
+            return Err(plan::Error::NoFailedCells(run).into());
+        }
+        let stored = self.store.inventory().await?.radius_m.unwrap_or(failed.radius_m);
+        if stored != failed.radius_m {
+            return Err(plan::Error::OtherRadius { run, of_run_m: failed.radius_m, now_m: stored }.into());
+        }
+        Ok(failed)
+    }
+
     /// Opens a run.
     pub(super) async fn open(&self, request: &Request) -> Result<Opened, Error> {
-        let Request { trigger, scheduled_for, scope, late_because } = request;
+        let Request { trigger, scheduled_for, scope, request: answered, late_because } = request;
         let now = clock::now();
         let settings = &self.settings;
-        let known = match settings.coverage {
+        let again = match scope.failed_cells_of {
+            Some(run) => Some(self.failed_cells(run).await?),
+            None => None,
+        };
+        let coverage = again.as_ref().map_or(settings.coverage, |again| again.coverage);
+        let known = match coverage {
             Coverage::Complete => {
                 let places = store::timed("reading the known places", self.store.known_places()).await?;
                 Some(Known::new(places))
@@ -158,7 +180,10 @@ impl Runner {
         }
         let opening = self.store.open_run(&inventory, now);
         let opening = store::timed("storing the stations and keywords", opening).await?;
-        let (cells, known) = plan_cells(&opening, &crawled, inventory.radius_m, known).await?;
+        let (cells, known) = match again {
+            Some(again) => (again.cells, known),
+            None => plan_cells(&opening, &crawled, inventory.radius_m, known).await?,
+        };
         let held_back = held_back.map(|preview| {
             format!("not retired without confirmation: {preview}; `sanggwond crawl --retire` confirms it")
         });
@@ -167,13 +192,14 @@ impl Runner {
         let new = NewRun {
             trigger: *trigger,
             scheduled_for: *scheduled_for,
-            coverage: settings.coverage,
+            coverage,
             scope: (!scope.is_everything()).then(|| scope.clone()),
             radius_m: inventory.radius_m,
             page_delay: settings.page_delay,
             settings: recorded,
             retired: retired.as_ref().and_then(Preview::recorded),
             retirement_held_back: held_back.clone(),
+            request: *answered,
             late_because: late_because.clone(),
             host: settings.host.clone(),
         };

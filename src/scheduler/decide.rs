@@ -1,11 +1,12 @@
-//! Decides when to run: a pure function of the current time, the schedule and the run history.
+//! Decides when to run: a pure function of the current time, the schedule, the run history and the pauses.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::run::{RunId, RunRecord, Status, Trigger};
+use crate::domain::run::{RunId, RunRecord, RunRequest, Status, Trigger};
 use crate::domain::schedule::Schedule;
+use crate::domain::schedule_pause::SchedulePause;
 
 /// A run that starts at most this late counts as on time.
 const ON_TIME: TimeDelta = TimeDelta::seconds(60);
@@ -49,7 +50,7 @@ pub enum Decision {
         /// Why.
         reason: String,
     },
-    /// Record that a manual run counts for a tick.
+    /// Record that a run that a user started or requested counts for a tick.
     Tie {
         /// The run.
         run: RunId,
@@ -58,18 +59,38 @@ pub enum Decision {
     },
     /// Remove the tick from a run that was recorded while the clock was ahead.
     Untie(RunId),
+    /// Start the run that somebody requested.
+    Answer(RunRequest),
     /// Do nothing until the next tick or heartbeat.
     Wait,
 }
 
-/// Decides what to do now. `history` is sorted newest first. The caller carries out each decision before it asks again.
-#[must_use]
-pub fn decide(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord], windows: Windows) -> Decision {
-    if !windows.is_enabled {
-        return Decision::Wait;
+/// What happened so far, newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Past<'a> {
+    /// The runs and the skipped ticks.
+    pub runs: &'a [RunRecord],
+    /// The pauses of the schedule.
+    pub pauses: &'a [SchedulePause],
+}
+
+impl Past<'_> {
+    /// The pause that holds an instant.
+    #[must_use]
+    pub fn pause_at(&self, at: DateTime<Utc>) -> Option<&SchedulePause> {
+        self.pauses.iter().find(|pause| pause.holds(at))
     }
-    let unfinished = history.iter().filter(|run| run.status.is_unfinished() && run.is_full);
-    for run in unfinished {
+}
+
+/// Decides what to do now. The caller carries out each decision before it asks again.
+///
+/// While the schedule is disabled or paused, only a run that somebody requested is resumed. Requests that wait are not
+/// considered here: they come after everything that is due.
+#[must_use]
+pub fn decide(now: DateTime<Utc>, schedule: &Schedule, past: Past<'_>, windows: Windows) -> Decision {
+    let may_start = windows.is_enabled && past.pause_at(now).is_none();
+    let is_ours = |run: &&RunRecord| run.is_requested || (may_start && run.is_full);
+    for run in past.runs.iter().filter(|run| run.status.is_unfinished()).filter(is_ours) {
         if now - anchor(run) > span(windows.resume) {
             let window = humantime::format_duration(windows.resume);
             return Decision::Abandon(run.id, format!("unfinished at the end of its resume window of {window}"));
@@ -79,20 +100,24 @@ pub fn decide(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord], wi
             return Decision::Resume(run.id);
         }
     }
-    let due = ticks(now, schedule, history);
+    if !windows.is_enabled {
+        return Decision::Wait;
+    }
+    let due = ticks(now, schedule, past.runs);
     let mut following = due.iter().skip(1);
     let mut due = due.iter().map(|tick| Tick { at: *tick, next: following.next().copied() });
-    due.find_map(|tick| settle(tick, now, history, windows)).unwrap_or(Decision::Wait)
+    due.find_map(|tick| settle(tick, now, past, windows)).unwrap_or(Decision::Wait)
 }
 
 /// The run that a daemon resumes when it starts: the latest full run, if it failed because the API rejected the key and its
 /// resume window is open. The key may have been corrected before the start.
 #[must_use]
-pub fn retry_at_start(now: DateTime<Utc>, history: &[RunRecord], windows: Windows) -> Option<RunId> {
-    let latest = history.iter().find(|run| run.is_full && run.status != Status::Skipped)?;
+pub fn retry_at_start(now: DateTime<Utc>, past: Past<'_>, windows: Windows) -> Option<RunId> {
+    let latest = past.runs.iter().find(|run| run.is_full && run.status != Status::Skipped)?;
     let is_refused = latest.status == Status::Failed && latest.resume_at.is_some();
     let is_open = now - anchor(latest) <= span(windows.resume);
-    (windows.is_enabled && is_refused && is_open).then_some(latest.id)
+    let may_start = windows.is_enabled && past.pause_at(now).is_none();
+    (may_start && is_refused && is_open).then_some(latest.id)
 }
 
 /// A run with a tick that was started, or recorded as skipped, while the clock was far ahead. Its tick must be decided again
@@ -131,13 +156,16 @@ fn ticks(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord]) -> Vec<
 }
 
 /// Decides about a due tick; `None` if nothing is recorded for it.
-fn settle(tick: Tick, now: DateTime<Utc>, history: &[RunRecord], windows: Windows) -> Option<Decision> {
-    let Tick { at: tick, next } = tick;
+fn settle(tick: Tick, now: DateTime<Utc>, past: Past<'_>, windows: Windows) -> Option<Decision> {
+    let (Tick { at: tick, next }, history) = (tick, past.runs);
     let skip = |reason| Some(Decision::Skip { tick, reason });
     let late = now - tick;
-    // If several manual runs qualify, the oldest one counts.
+    // If several runs qualify, the oldest one counts.
     if let Some(run) = history.iter().rfind(|run| has_served(run, tick, next)) {
         return Some(Decision::Tie { run: run.id, tick });
+    }
+    if let Some(pause) = past.pause_at(tick) {
+        return skip(pause.to_string());
     }
     if let Some(run) = history.iter().find(|run| covers(run, tick, windows)) {
         return skip(format!("run {} was in progress", run.id));
@@ -168,9 +196,10 @@ fn covers(run: &RunRecord, tick: DateTime<Utc>, windows: Windows) -> bool {
     serves_another && has_worked && !was_abandoned && is_within
 }
 
-/// Whether a manual run counts for a tick: a full run that started after the tick and before the next one, and finished.
-fn has_served(run: &RunRecord, tick: DateTime<Utc>, next: Option<DateTime<Utc>>) -> bool {
-    let is_manual = run.trigger == Trigger::Manual && run.is_full && run.scheduled_for.is_none();
+/// Whether a run that a user started or requested counts for a tick: a full run that started after the tick and before the next one, and finished.
+pub(super) fn has_served(run: &RunRecord, tick: DateTime<Utc>, next: Option<DateTime<Utc>>) -> bool {
+    let is_manual =
+        matches!(run.trigger, Trigger::Manual | Trigger::Request) && run.is_full && run.scheduled_for.is_none();
     let is_finished = matches!(run.status, Status::Succeeded | Status::Partial);
     is_manual && is_finished && run.started_at >= tick && next.is_none_or(|next| run.started_at < next)
 }
@@ -179,7 +208,7 @@ fn has_served(run: &RunRecord, tick: DateTime<Utc>, next: Option<DateTime<Utc>>)
 fn anchor(run: &RunRecord) -> DateTime<Utc> {
     match run.trigger {
         Trigger::Schedule => run.scheduled_for.unwrap_or(run.started_at),
-        Trigger::CatchUp | Trigger::Manual => run.started_at,
+        Trigger::CatchUp | Trigger::Manual | Trigger::Request => run.started_at,
     }
 }
 

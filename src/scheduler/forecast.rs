@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::decide::{Decision, Windows, ahead_of_time, decide, retry_at_start};
+use super::decide::{Decision, Past, Windows, ahead_of_time, decide, retry_at_start};
 use crate::domain::run::{RunId, RunRecord, Status, Trigger};
 use crate::domain::schedule::Schedule;
+use crate::domain::schedule_pause::SchedulePause;
 
 /// Maximum number of decisions to simulate. In practice there are far fewer; the limit prevents an endless loop.
 const MOST_DECISIONS: usize = 100;
@@ -32,20 +33,27 @@ pub enum Forecast {
     },
 }
 
-/// Predicts the first run of a daemon that starts now. `history` is sorted newest first.
+/// Predicts the first run of a daemon that starts now. `history` and `pauses` are sorted newest first.
 #[must_use]
-pub fn forecast(now: DateTime<Utc>, schedule: &Schedule, mut history: Vec<RunRecord>, windows: Windows) -> Forecast {
-    if let Some(run) = retry_at_start(now, &history, windows) {
+pub fn forecast(
+    now: DateTime<Utc>,
+    schedule: &Schedule,
+    mut history: Vec<RunRecord>,
+    pauses: &[SchedulePause],
+    windows: Windows,
+) -> Forecast {
+    if let Some(run) = retry_at_start(now, Past { runs: &history, pauses }, windows) {
         return Forecast::Resume { run, at: None };
     }
     for _ in 0..MOST_DECISIONS {
         let early = ahead_of_time(now, &history, windows);
-        let decision = early.map_or_else(|| decide(now, schedule, &history, windows), Decision::Untie);
+        let decision =
+            early.map_or_else(|| decide(now, schedule, Past { runs: &history, pauses }, windows), Decision::Untie);
         match decision {
             Decision::Start { tick, trigger } => return Forecast::Start { tick, trigger },
             Decision::Resume(run) if is_running(&history, run) => return Forecast::Running(run),
             Decision::Resume(run) => return Forecast::Resume { run, at: None },
-            Decision::Wait => return waiting(&history, windows),
+            Decision::Wait | Decision::Answer(_) => return waiting(now, Past { runs: &history, pauses }, windows),
             Decision::Skip { tick, reason: _ } => history.insert(0, skipped(tick, now)),
             Decision::Abandon(run, _) => change(&mut history, run, |run| run.status = Status::Failed),
             Decision::Tie { run, tick } => change(&mut history, run, |run| run.scheduled_for = Some(tick)),
@@ -60,9 +68,9 @@ fn is_running(history: &[RunRecord], id: RunId) -> bool {
 }
 
 /// The unfinished run that the daemon waits for, if there is one.
-fn waiting(history: &[RunRecord], windows: Windows) -> Forecast {
-    let unfinished = history.iter().find(|run| run.status.is_unfinished() && run.is_full);
-    match unfinished.filter(|_| windows.is_enabled) {
+fn waiting(now: DateTime<Utc>, past: Past<'_>, windows: Windows) -> Forecast {
+    let unfinished = past.runs.iter().find(|run| run.status.is_unfinished() && run.is_full);
+    match unfinished.filter(|_| windows.is_enabled && past.pause_at(now).is_none()) {
         Some(run) => Forecast::Resume { run: run.id, at: run.resume_at },
         None => Forecast::Nothing,
     }
@@ -84,6 +92,7 @@ fn skipped(tick: DateTime<Utc>, now: DateTime<Utc>) -> RunRecord {
         resume_at: None,
         resumed_count: 0,
         is_full: true,
+        is_requested: false,
     }
 }
 
@@ -113,7 +122,7 @@ mod tests {
         let day = Duration::from_hours(24);
         let windows = Windows { is_enabled: true, catch_up: day * 7, resume: day * 3 };
         let schedule = Schedule::parse("0 0 3 * * Mon", "Asia/Seoul").unwrap();
-        forecast(tick(0) + TimeDelta::days(1), &schedule, history.to_vec(), windows)
+        forecast(tick(0) + TimeDelta::days(1), &schedule, history.to_vec(), &[], windows)
     }
 
     #[test]

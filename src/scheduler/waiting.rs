@@ -57,6 +57,7 @@ mod tests {
             resume_at: Some(resume_at.parse().unwrap()),
             resumed_count: 0,
             is_full: true,
+            is_requested: false,
         };
 
         let waiting = for_a_run(&[run(Status::Interrupted, "2026-11-23T15:00:00Z")], now);

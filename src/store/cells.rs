@@ -10,7 +10,7 @@ use super::{Error, Store};
 use crate::domain::cell::{Cell, CellArea, CellNo, Parent, Shown};
 use crate::domain::geo::Rect;
 use crate::domain::keyword::KeywordId;
-use crate::domain::run::RunId;
+use crate::domain::run::{Coverage, RunId};
 use crate::domain::station::StationId;
 
 pub(super) use writing::{add_sub_rectangles, advance, doubt, insert};
@@ -50,6 +50,17 @@ pub struct Leaf {
     pub shown: Option<Shown>,
     /// Number of different places that it returned.
     pub places: i32,
+}
+
+/// The failed cells of a run, and how it searched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedCells {
+    /// How it searched the area around the stations.
+    pub coverage: Coverage,
+    /// Its radius around a station, in metres.
+    pub radius_m: u32,
+    /// Those around stations and for keywords that are in use.
+    pub cells: Vec<PlannedCell>,
 }
 
 /// A cell that was divided.
@@ -176,6 +187,39 @@ impl Store {
             })
         });
         cell.transpose()
+    }
+
+    /// The failed cells of a run; `None` if there is no such run, or it was not a crawl.
+    ///
+    /// # Errors
+    /// When the database fails, or holds a value that this version does not know.
+    pub async fn failed_cells(&self, run: RunId) -> Result<Option<FailedCells>, Error> {
+        let head = sqlx::query!(
+            r#"select coverage, radius_m as "radius_m!" from crawl_run where crawl_run_id = $1 and radius_m is not null"#,
+            run.0
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(head) = head else { return Ok(None) };
+        let rows = sqlx::query!(
+            "select cell_no, c.keyword_id, c.station_id, west, south, east, north from crawl_cell c
+             join keyword k on k.keyword_id = c.keyword_id and k.retired_at is null
+             left join station s on s.station_id = c.station_id
+             where crawl_run_id = $1 and status = 'failed' and s.retired_at is null order by cell_no",
+            run.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let cells = rows.into_iter().map(|row| {
+            let area = area(row.cell_no, row.station_id, [row.west, row.south, row.east, row.north])?;
+            Ok(PlannedCell { keyword: KeywordId(row.keyword_id), area, parent: None })
+        });
+        let unknown = || Error::Unknown { table: "crawl_run", column: "coverage", value: head.coverage.clone() };
+        Ok(Some(FailedCells {
+            coverage: head.coverage.parse().map_err(|()| unknown())?,
+            radius_m: head.radius_m.unsigned_abs(),
+            cells: cells.collect::<Result<_, Error>>()?,
+        }))
     }
 
     /// The cells of a finished crawl without the split ones.

@@ -25,7 +25,8 @@ pub struct StationCoverage {
     pub places: Option<i32>,
 }
 
-/// Records how well a run covered its stations, dated to its start. Earlier coverage counts only if its radius and its
+/// Records how well a run covered its stations, dated to its start. A run that read the failed cells of an earlier run again
+/// is dated to the start of that run, because it completes the coverage of that run. Earlier coverage counts only if its radius and its
 /// `coverage` are the same.
 pub(super) async fn record(
     connection: &mut PgConnection,
@@ -44,7 +45,8 @@ pub(super) async fn record(
          select station_id, keyword_id, $6, run.coverage, since.instant, since.instant, t.truncated, t.places
          from unnest($1::int[], $2::int[], $3::bool[], $4::bool[], $5::int[])
              as t (station_id, keyword_id, complete, truncated, places)
-         join crawl_run run on crawl_run_id = $7
+         join crawl_run run on crawl_run_id = coalesce(
+             (select (scope ->> 'failed_cells_of')::bigint from crawl_run where crawl_run_id = $7), $7)
          cross join lateral (select case when t.complete then run.started_at end) as since (instant)
          on conflict (station_id, keyword_id) do update set
              radius_m = excluded.radius_m,

@@ -59,6 +59,18 @@ impl Store {
         Ok(())
     }
 
+    /// The number of daemons with a heartbeat in the last 90 s; they update it every 30 s.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn daemons_alive(&self, now: DateTime<Utc>) -> Result<i64, Error> {
+        let alive = sqlx::query_scalar!(
+            r#"select count(*) as "alive!" from daemon where heartbeat_at > $1"#,
+            now - TimeDelta::seconds(90)
+        );
+        Ok(alive.fetch_one(&self.pool).await?)
+    }
+
     /// The last heartbeat of a daemon on `host`.
     ///
     /// # Errors

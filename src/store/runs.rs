@@ -1,5 +1,6 @@
 //! The run history: opening, resuming, counting and closing runs.
 
+mod cancelling;
 mod finishing;
 mod history;
 mod housekeeping;
@@ -13,6 +14,7 @@ use crate::domain::cell::{CellStatus, OVER_LIMIT, Outcome, Rejected, Shown, Traf
 use crate::domain::pause::Pause;
 use crate::domain::run::RunId;
 
+pub use cancelling::Cancelled;
 pub use finishing::{Findings, RunEnd};
 pub use history::{HistoryRow, LastRuns};
 pub(super) use opening::listed_radius_m;
@@ -48,14 +50,20 @@ pub struct Counts {
 }
 
 impl Store {
-    /// Records that the process of a run is alive, and the pause that it waits for, if any.
+    /// Records that the process of a run is alive, and the pause that it waits for, if any. Returns the reason if a user has
+    /// cancelled the run.
     ///
     /// # Errors
     /// When another process has taken over the run or the database fails.
-    pub async fn beat_run(&self, fence: Fence, pause: Option<&Pause>, now: DateTime<Utc>) -> Result<(), Error> {
-        let done = sqlx::query!(
+    pub async fn beat_run(
+        &self,
+        fence: Fence,
+        pause: Option<&Pause>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<String>, Error> {
+        let done = sqlx::query_scalar!(
             "update crawl_run set heartbeat_at = $3, paused_since = $4, paused_until = $5, pause_reason = $6
-             where crawl_run_id = $1 and status = 'running' and resumed_count = $2",
+             where crawl_run_id = $1 and status = 'running' and resumed_count = $2 returning cancel_reason",
             fence.run.0,
             fence.resumed_count,
             now,
@@ -63,13 +71,13 @@ impl Store {
             pause.and_then(|pause| pause.until),
             pause.map(|pause| pause.reason.as_str())
         )
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .await;
         match done.map_err(Error::from) {
-            Ok(done) if done.rows_affected() == 1 => Ok(()),
-            Ok(_) => Err(Error::Superseded(fence.run)),
+            Ok(Some(cancel_reason)) => Ok(cancel_reason),
+            Ok(None) => Err(Error::Superseded(fence.run)),
             // lock_timeout: a slow batch of this process holds the row, and will update the heartbeat itself.
-            Err(Error::Statement(cause)) if cause.code().as_deref() == Some("55P03") => Ok(()),
+            Err(Error::Statement(cause)) if cause.code().as_deref() == Some("55P03") => Ok(None),
             Err(error) => Err(error),
         }
     }

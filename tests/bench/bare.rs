@@ -47,7 +47,9 @@ pub(crate) async fn upsert(pool: &PgPool) -> anyhow::Result<Written> {
     ))
     .fetch_all(pool)
     .await?;
-    sqlx::raw_sql("truncate place, place_keyword, listing, place_change, place_doubt; checkpoint").execute(pool).await?;
+    sqlx::raw_sql("truncate place, place_keyword, listing, place_change, place_doubt; checkpoint")
+        .execute(pool)
+        .await?;
 
     let mut connection = pool.acquire().await?;
     let started = Instant::now();

@@ -344,3 +344,33 @@ async fn demo_needs_no_key_and_uses_a_database_of_its_own() {
     let demo = stage.database.sibling("_demo").await;
     assert!(sqlx::query_scalar::<_, i64>("select count(*) from place").fetch_one(&demo.pool).await.unwrap() > 50);
 }
+
+#[tokio::test]
+async fn check_shows_each_setting_with_its_origin_and_no_secret() {
+    let stage = Stage::small().await;
+    let file = stage.folder.path().join("config.toml");
+    std::fs::write(&file, "[crawl]\nradius_m = 700\n[shutdown]\ngrace = '5s'\n").unwrap();
+    let secret = stage.folder.path().join("key");
+    std::fs::write(&secret, KEY).unwrap();
+
+    let check = stage
+        .program(&["check", "--settings"])
+        .unset("KAKAO_REST_API_KEY")
+        .set("KAKAO_REST_API_KEY_FILE", secret.to_str().unwrap())
+        .set("SANGGWOND_SHUTDOWN__GRACE", "7s");
+    let shown = check.finish().await.expect_code(0).stdout;
+
+    let line = |name: &str| {
+        let line = shown.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let in_file = file.to_str().unwrap();
+    assert_eq!(line("crawl.radius_m"), ["crawl.radius_m", in_file, "700"]);
+    assert_eq!(line("shutdown.grace"), ["shutdown.grace", "SANGGWOND_SHUTDOWN__GRACE", "7s"]);
+    assert_eq!(line("crawl.coverage"), ["crawl.coverage", "default", "station"]);
+    assert_eq!(line("kakao.requests_per_second"), ["kakao.requests_per_second", "default", "unset"]);
+    assert_eq!(line("kakao.api_key"), ["kakao.api_key", "KAKAO_REST_API_KEY_FILE", "…"]);
+    assert_eq!(line("database.url"), ["database.url", "DATABASE_URL", "…"]);
+    assert!(!shown.contains(KEY) && !shown.contains(&stage.database.url), "{shown}");
+    assert_eq!(stage.standin.requests(), 0);
+}

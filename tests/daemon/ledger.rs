@@ -74,6 +74,7 @@ async fn open(store: &Store) -> (Fence, StationMap) {
     let position = |stored: &StoredStation| (stored.id, stored.station.position);
     let map = StationMap::new(opening.stations.iter().map(position).collect(), 1000);
     let run = NewRun {
+        request: None,
         late_because: None,
         trigger: Trigger::Manual,
         scheduled_for: None,

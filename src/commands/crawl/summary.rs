@@ -33,6 +33,7 @@ fn lines(report: &Report) -> [String; 7] {
         some => format!("; {} cut", counted(some, "text", "texts")),
     };
     let next = match end.status {
+        Status::Cancelled => "it is not resumed; `sanggwond runs` shows the history",
         Status::Interrupted => "`sanggwond crawl` resumes it; `sanggwond runs` shows the history",
         Status::Partial | Status::Failed => {
             "`sanggwond runs` shows the history, the view run_failure shows each failed cell"

@@ -68,12 +68,13 @@ fn verdict(row: &HistoryRow) -> String {
     format!("{limit}{}{rejected}{cut}", row.verdict)
 }
 
-/// The stations and keywords that a run was limited to, from its column `scope`.
+/// What a run was limited to, from its column `scope`.
 fn limit(scope: &Value) -> String {
     let names = |key: &str| {
         let names: Vec<&str> = scope[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         (!names.is_empty()).then(|| first_few(&names))
     };
-    let parts = ["stations", "keywords"].into_iter().filter_map(names).collect::<Vec<_>>();
+    let failed = scope["failed_cells_of"].as_i64().map(|run| format!("the failed cells of run {run}"));
+    let parts = ["stations", "keywords"].into_iter().filter_map(names).chain(failed).collect::<Vec<_>>();
     format!("limited to {}: ", parts.join("; "))
 }

@@ -55,7 +55,8 @@ impl Requests {
         let one: Vec<f64> = (0..=MOST).map(mean).collect();
         let mut least = vec![one[0]];
         for total in 1..=TABLE as usize {
-            let with = |(places, cost): (usize, &f64)| if places < total { cost + least[total - places] } else { *cost };
+            let with =
+                |(places, cost): (usize, &f64)| if places < total { cost + least[total - places] } else { *cost };
             least.push(one.iter().enumerate().take(total + 1).skip(1).map(with).fold(f64::INFINITY, f64::min));
         }
         Self { one, least }
@@ -119,8 +120,9 @@ fn with_new(remaining: &[f64], mean: f64) -> Vec<f64> {
 /// The probabilities of 0, 1, 2 … for a number with this mean and the variance `mean + mean² ÷ dispersion`.
 fn negative_binomial(mean: f64, dispersion: f64) -> Vec<f64> {
     let ratio = mean / (mean + dispersion);
-    let next =
-        |(count, probability): &(f64, f64)| Some((count + 1.0, probability * ratio * (count + dispersion) / (count + 1.0)));
+    let next = |(count, probability): &(f64, f64)| {
+        Some((count + 1.0, probability * ratio * (count + dispersion) / (count + 1.0)))
+    };
     std::iter::successors(Some((0.0, (1.0 - ratio).powf(dispersion))), next)
         .take(200)
         .map(|(_, probability)| probability)

@@ -37,10 +37,11 @@ pub(super) struct Judged {
     pub(super) barren: BTreeSet<KeywordId>,
 }
 
-/// Evaluates the cells of a run without pending cells; `covered` are the stations in its scope.
+/// Evaluates the cells of a run without pending cells; `covered` are the stations in its scope. If the run reads the failed
+/// cells of an earlier run again, the other cells of that run count for the coverage of a station as well.
 pub(super) async fn judge(
     store: &Store,
-    run: RunId,
+    (run, failed_cells_of): (RunId, Option<RunId>),
     searches: &Searches,
     covered: &[(StationId, LatLng)],
 ) -> Result<Judged, store::Error> {
@@ -71,8 +72,20 @@ pub(super) async fn judge(
     for (rect, leaf) in leaves.values().flatten().filter(|(_, leaf)| leaf.shown == Some(Shown::All)) {
         judged.proven.add(leaf.keyword, Area::Rect(*rect));
     }
+    for leaf in earlier_leaves(store, failed_cells_of).await? {
+        if let CellArea::Within(rect) = leaf.area {
+            leaves.entry(leaf.keyword).or_default().push((rect, leaf));
+        }
+    }
     judged.coverage.extend(within(&leaves, covered, searches.radius_m));
     Ok(judged)
+}
+
+/// The cells of an earlier run that did not fail.
+async fn earlier_leaves(store: &Store, run: Option<RunId>) -> Result<Vec<Leaf>, store::Error> {
+    let Some(run) = run else { return Ok(Vec::new()) };
+    let leaves = store.leaves(run).await?;
+    Ok(leaves.into_iter().filter(|leaf| leaf.shown.is_some()).collect())
 }
 
 /// Keywords that found nothing in more than [`BARREN_AFTER`] cells. Failed cells are not counted.

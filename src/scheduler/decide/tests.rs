@@ -40,6 +40,7 @@ fn served(id: i64, tick: DateTime<Utc>) -> RunRecord {
         resume_at: None,
         resumed_count: 0,
         is_full: true,
+        is_requested: false,
     }
 }
 
@@ -51,8 +52,12 @@ fn by_hand(record: &RunRecord, started_at: DateTime<Utc>) -> RunRecord {
     RunRecord { trigger: Trigger::Manual, scheduled_for: None, started_at, ..record.clone() }
 }
 
+fn past(runs: &[RunRecord]) -> Past<'_> {
+    Past { runs, pauses: &[] }
+}
+
 fn weekly(now: DateTime<Utc>, history: &[RunRecord]) -> Decision {
-    decide(now, &schedule("0 0 3 * * Mon"), history, windows())
+    decide(now, &schedule("0 0 3 * * Mon"), past(history), windows())
 }
 
 fn start(trigger: Trigger) -> Decision {
@@ -86,7 +91,7 @@ fn a_tick_missed_by_more_than_its_window_is_skipped_with_a_reason() {
     let monthly = schedule("0 0 3 23 * *");
     let history = [served(1, utc("2026-10-22T18:00:00Z"))];
 
-    let decision = decide(after_tick(8 * 24 * 3600), &monthly, &history, windows());
+    let decision = decide(after_tick(8 * 24 * 3600), &monthly, past(&history), windows());
 
     let (tick, reason) = skipped(decision);
     assert_eq!(tick, utc(TICK));
@@ -109,8 +114,8 @@ fn a_new_installation_crawls_immediately_unless_the_catch_up_window_is_zero() {
     let never = Windows { catch_up: Duration::ZERO, ..windows() };
 
     assert_eq!(weekly(now, &[]), start(Trigger::CatchUp));
-    assert_eq!(decide(now, &schedule("0 0 3 * * Mon"), &[], never), Decision::Wait);
-    assert_eq!(decide(after_tick(5), &schedule("0 0 3 * * Mon"), &[], never), start(Trigger::Schedule));
+    assert_eq!(decide(now, &schedule("0 0 3 * * Mon"), past(&[]), never), Decision::Wait);
+    assert_eq!(decide(after_tick(5), &schedule("0 0 3 * * Mon"), past(&[]), never), start(Trigger::Schedule));
 }
 
 #[test]
@@ -222,7 +227,7 @@ fn a_full_manual_run_after_a_tick_counts_for_it() {
     }
     let late = [by_hand_after(2, 0, Status::Succeeded), served(1, weeks_before(1))];
     let monthly = schedule("0 0 3 23 * *");
-    let decision = decide(after_tick(8 * 24 * 3600), &monthly, &late, windows());
+    let decision = decide(after_tick(8 * 24 * 3600), &monthly, past(&late), windows());
     assert_eq!(
         decision,
         Decision::Tie { run: RunId(2), tick: utc(TICK) },
@@ -333,7 +338,7 @@ fn each_tick_of_a_day_with_a_daylight_saving_change_is_run_once() {
 
     // On 2026-11-01 the hour from 01:00 to 02:00 occurs twice.
     while now < utc("2026-11-03T12:00:00Z") {
-        if let Decision::Start { tick, trigger } = decide(now, &schedule, &history, windows()) {
+        if let Decision::Start { tick, trigger } = decide(now, &schedule, past(&history), windows()) {
             assert_eq!(trigger, Trigger::Schedule);
             history.insert(0, served(9, tick));
         }
@@ -350,7 +355,7 @@ fn nothing_starts_if_the_schedule_is_disabled() {
     let off = Windows { is_enabled: false, ..windows() };
 
     for history in [vec![], vec![unfinished(7, utc(TICK))]] {
-        assert_eq!(decide(after_tick(5), &schedule("0 0 3 * * Mon"), &history, off), Decision::Wait);
+        assert_eq!(decide(after_tick(5), &schedule("0 0 3 * * Mon"), past(&history), off), Decision::Wait);
     }
 }
 
@@ -362,16 +367,86 @@ fn a_refused_key_is_tried_again_at_the_start_of_a_daemon_within_the_window() {
         finished_at: Some(utc(TICK)),
         ..served(3, utc(TICK))
     };
-    let retry = |run: &RunRecord, seconds| retry_at_start(after_tick(seconds), std::slice::from_ref(run), windows());
+    let retry =
+        |run: &RunRecord, seconds| retry_at_start(after_tick(seconds), past(std::slice::from_ref(run)), windows());
 
     assert_eq!(retry(&refused, 3600), Some(RunId(3)));
     assert_eq!(retry(&refused, 4 * 24 * 3600), None, "its window is over");
     assert_eq!(retry(&RunRecord { resume_at: None, ..refused.clone() }, 3600), None, "it failed for another reason");
     assert_eq!(
-        retry_at_start(after_tick(3600), &[served(4, utc(TICK)), refused.clone()], windows()),
+        retry_at_start(after_tick(3600), past(&[served(4, utc(TICK)), refused.clone()]), windows()),
         None,
         "a later run"
     );
     let disabled = Windows { is_enabled: false, ..windows() };
-    assert_eq!(retry_at_start(after_tick(3600), &[refused], disabled), None);
+    assert_eq!(retry_at_start(after_tick(3600), past(&[refused]), disabled), None);
+}
+
+/// A pause from an hour before the tick until two hours after it.
+fn pause() -> SchedulePause {
+    let (since, until) = (after_tick(-3600), Some(after_tick(7200)));
+    SchedulePause { since, until, reason: Some("new key".to_owned()), by: "kim@host".to_owned() }
+}
+
+fn paused(now: DateTime<Utc>, runs: &[RunRecord], pauses: &[SchedulePause]) -> Decision {
+    decide(now, &schedule("0 0 3 * * Mon"), Past { runs, pauses }, windows())
+}
+
+#[test]
+fn a_tick_in_a_pause_is_skipped_during_the_pause_and_is_not_caught_up_after_it() {
+    let history = [served(1, weeks_before(1))];
+
+    for seconds in [0, 60, 7100, 7300, 86_400] {
+        let (tick, reason) = skipped(paused(after_tick(seconds), &history, &[pause()]));
+
+        assert_eq!(tick, utc(TICK));
+        let words = "paused from Mon 2026-11-23 02:00 until Mon 2026-11-23 05:00 (Seoul) by kim@host: new key";
+        assert_eq!(reason, words);
+    }
+}
+
+#[test]
+fn a_pause_that_ended_before_the_tick_or_began_after_it_changes_nothing() {
+    let history = [served(1, weeks_before(1))];
+    let before = SchedulePause { until: Some(utc(TICK)), ..pause() };
+    let after = SchedulePause { since: after_tick(1), until: None, ..pause() };
+
+    assert_eq!(paused(after_tick(0), &history, &[before]), start(Trigger::Schedule));
+    assert_eq!(paused(after_tick(0), &history, &[after]), start(Trigger::Schedule));
+}
+
+#[test]
+fn a_full_run_that_a_user_started_serves_a_tick_in_a_pause() {
+    let history = [by_hand_after(2, 60, Status::Succeeded), served(1, weeks_before(1))];
+
+    assert_eq!(paused(after_tick(900), &history, &[pause()]), Decision::Tie { run: RunId(2), tick: utc(TICK) });
+}
+
+#[test]
+fn an_unfinished_run_is_resumed_after_the_pause_unless_somebody_requested_it() {
+    let ours = [unfinished(7, after_tick(-7200)), served(1, weeks_before(1))];
+    let requested = [RunRecord { is_requested: true, is_full: false, ..by_hand(&ours[0], after_tick(-7200)) }];
+    let off = Windows { is_enabled: false, ..windows() };
+
+    assert!(matches!(paused(after_tick(0), &ours, &[pause()]), Decision::Skip { .. }));
+    assert_eq!(paused(after_tick(-60), &ours, &[pause()]), Decision::Wait);
+    assert_eq!(paused(after_tick(7200), &ours, &[pause()]), Decision::Resume(RunId(7)));
+    assert_eq!(paused(after_tick(-60), &requested, &[pause()]), Decision::Resume(RunId(7)));
+    assert_eq!(decide(after_tick(-60), &schedule("0 0 3 * * Mon"), past(&requested), off), Decision::Resume(RunId(7)));
+}
+
+#[test]
+fn a_full_run_that_somebody_requested_serves_the_tick_before_it() {
+    let requested = RunRecord { trigger: Trigger::Request, ..by_hand_after(2, 60, Status::Succeeded) };
+
+    let decision = weekly(after_tick(900), &[requested, served(1, weeks_before(1))]);
+
+    assert_eq!(decision, Decision::Tie { run: RunId(2), tick: utc(TICK) });
+}
+
+#[test]
+fn a_cancelled_run_is_not_caught_up() {
+    let cancelled = RunRecord { status: Status::Cancelled, ..served(2, utc(TICK)) };
+
+    assert_eq!(weekly(after_tick(3600), &[cancelled, served(1, weeks_before(1))]), Decision::Wait);
 }

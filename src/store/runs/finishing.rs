@@ -190,7 +190,7 @@ async fn write(batch: &mut Batch<'_>, findings: &Findings) -> Result<(), Error> 
 }
 
 /// Notifies the listeners, once the transaction is committed.
-async fn announce(connection: &mut PgConnection, run: RunId) -> Result<(), Error> {
+pub(super) async fn announce(connection: &mut PgConnection, run: RunId) -> Result<(), Error> {
     sqlx::query_scalar!(
         "select count(pg_notify('sanggwond_run', json_build_object('crawl_run_id', crawl_run_id, 'status', status,
              'reason', left(reason, 1000), 'cells_total', cells_total, 'cells_failed', cells_failed, 'requests', requests,

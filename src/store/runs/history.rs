@@ -117,6 +117,18 @@ impl Store {
         Ok(LastRuns { succeeded_at: row.succeeded_at, status: row.status.map(known).transpose()? })
     }
 
+    /// The newest full run that was finished; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_full_run(&self) -> Result<Option<RunId>, Error> {
+        let run = sqlx::query_scalar!(
+            "select crawl_run_id from crawl_run where scope is null and status in ('succeeded', 'partial')
+             order by crawl_run_id desc limit 1"
+        );
+        Ok(run.fetch_optional(&self.pool).await?.map(RunId))
+    }
+
     /// The requests of the newest full run that was finished; `None` if there is none.
     ///
     /// # Errors
@@ -136,7 +148,8 @@ impl Store {
     pub async fn run_records(&self) -> Result<Vec<RunRecord>, Error> {
         let rows = sqlx::query!(
             r#"select crawl_run_id, trigger, scheduled_for, status, started_at, finished_at, resume_at, resumed_count,
-                 scope is null as "is_full!"
+                 scope is null as "is_full!",
+                 exists (select from run_request q where q.crawl_run_id = crawl_run.crawl_run_id) as "is_requested!"
              from crawl_run
              where status in ('running', 'interrupted')
              or crawl_run_id in (select crawl_run_id from crawl_run order by crawl_run_id desc limit $1)
@@ -159,6 +172,7 @@ impl Store {
                     resume_at: row.resume_at,
                     resumed_count: row.resumed_count,
                     is_full: row.is_full,
+                    is_requested: row.is_requested,
                 })
             })
             .collect()

@@ -9,9 +9,9 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use crate::domain::geo::LatLng;
 use crate::domain::inventory::Inventory;
 use crate::domain::keyword::StoredKeyword;
-use crate::domain::run::{Coverage, RunId, Scope, Trigger};
+use crate::domain::run::{Coverage, RequestId, RunId, Scope, Trigger};
 use crate::domain::station::{StationId, StationMap, StoredStation};
-use crate::store::{Error, Fence, PlannedCell, Store, cells, inventory, places};
+use crate::store::{Error, Fence, PlannedCell, Store, cells, inventory, places, requests};
 
 /// The values with which a run's row is inserted.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct NewRun {
     pub retired: Option<serde_json::Value>,
     /// Stations and keywords that left the configuration but are crawled, as a sentence.
     pub retirement_held_back: Option<String>,
+    /// The request that it answers.
+    pub request: Option<RequestId>,
     /// Why it could not be opened earlier, and from when to when.
     pub late_because: Option<String>,
     /// Where it runs.
@@ -179,7 +181,7 @@ impl Opening {
     /// Writes the run's row and all its cells, and ends the transaction.
     ///
     /// # Errors
-    /// When the tick has a row already or the database fails.
+    /// When the tick has a row already, its request is answered already, or the database fails.
     pub async fn insert(mut self, run: &NewRun, cells: &[PlannedCell], now: DateTime<Utc>) -> Result<Fence, Error> {
         let radius_m = i32::try_from(run.radius_m).unwrap_or(i32::MAX);
         let id = sqlx::query_scalar!(
@@ -204,6 +206,9 @@ impl Opening {
         .fetch_one(&mut *self.transaction)
         .await?;
         cells::insert(&mut self.transaction, RunId(id), 1, Some(radius_m), cells).await?;
+        if let Some(request) = run.request {
+            requests::answer(&mut self.transaction, request, RunId(id)).await?;
+        }
         self.transaction.commit().await?;
         Ok(Fence { run: RunId(id), resumed_count: 0 })
     }
