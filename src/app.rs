@@ -143,16 +143,17 @@ impl Equipment {
     /// When the port cannot be bound.
     pub async fn observer(&self, config: &Config, dropped: &Dropped) -> anyhow::Result<Option<Observer>> {
         let Some(listen) = config.observe.listen else { return Ok(None) };
-        let mut registry = Registry::with_prefix("sanggwond");
+        let mut all = Registry::default();
+        let registry = all.sub_registry_with_prefix("sanggwond");
         registry.register(
             "build",
             "The version of the running program",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        self.client.gate().register(&mut registry);
-        self.meters.register(&mut registry);
-        dropped.register(&mut registry);
-        let observer = Observer::bind(listen, registry, self.vitals.clone()).await;
+        self.client.gate().register(registry);
+        self.meters.register(registry);
+        dropped.register(registry);
+        let observer = Observer::bind(listen, all, self.vitals.clone()).await;
         let observer = observer.with_context(|| format!("could not listen on {listen} (observe.listen)"))?;
         info!("monitoring endpoints at http://{}: /metrics, /livez and /readyz", observer.address()?);
         Ok(Some(observer))

@@ -77,7 +77,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Wait for the schedule and start the runs that are due (the default without a subcommand)
+    /// Wait for the schedule and start the runs that are due (the default)
     Daemon,
     /// Start a run now, or resume the unfinished one
     Crawl(crawl::Options),

@@ -67,12 +67,14 @@
 //! [`store::Fence`]): a process that has lost its run writes nothing. A run that is `running` while another process holds
 //! the lock is dead, and becomes `interrupted`.
 //!
-//! **The decision.** [`decide`](scheduler::decide::decide) is a pure function of the clock, the schedule, the history and the
-//! windows of the configuration. It compares the ticks of the schedule with the history: a tick without a row is
+//! **The decision.** [`decide`](scheduler::decide::decide) is a pure function of the clock, the schedule, the history, the
+//! pauses of the schedule and the windows of the configuration. It compares the ticks of the schedule with the history: a tick without a row is
 //! still to be decided. This one rule covers a tick that was missed, a clock that was changed and a process that crashed. If a
 //! second daemon has served the tick, the history already shows it as served, so this daemon has nothing to do. An unfinished
 //! run comes before a due tick. Only full runs serve ticks;
 //! a partial-scope run is resumed by hand. Every tick ends up in the history once, as a run or as `skipped` with a reason.
+//! Requests (`run_request`) come after everything that is due. The transaction that inserts a run also answers its request, so
+//! each is answered once.
 //!
 //! **The gate.** Every request passes [`kakao::gate`]: a limit on requests in flight, one adaptive rate, and one pause shared
 //! by all. A permit is never held while waiting. 429, 503 and network failures pause everybody and cost a page no attempt.
@@ -92,7 +94,8 @@
 //! or is rejected, the place is closed after twice as many misses (4). A known place that moves more than 2 km or loses its name needs the same confirmation (`crawl::review::doubts`). Nothing is deleted except by `purge`.
 //!
 //! **Stopping.** The first signal cancels a token: no new request, requests in flight may finish within `shutdown.grace`, what
-//! was read is written, the run becomes `interrupted`. A second signal ends the process at once. A panic in a run is caught
+//! was read is written, the run becomes `interrupted`. A run that a user cancels stops in the same way, wherever its process
+//! is: the process finds the request at its next heartbeat (3 s), and the run becomes `cancelled`. A second signal ends the process at once. A panic in a run is caught
 //! and recorded in its row; the daemon continues.
 //!
 //! **Time.** Only [`clock`] reads the time of day, and SQL gets instants as parameters. The clock of the database is asked
@@ -130,6 +133,7 @@
 //! | when a place counts as closed | `crawl/review/`, `store/misses.rs` |
 //! | which stations are the same | `domain/station/` |
 //! | the status and reason of a run | `runner/ending.rs` |
+//! | what an operator does to runs | `store/pauses.rs`, `store/requests.rs`, `store/runs/cancelling.rs`, and their [`commands`] |
 //! | a metric | [`observe`], and the `meters.rs` of `kakao` and `runner` |
 //! | the report | [`report`] draws it, `store/report/` reads it |
 

@@ -3,6 +3,7 @@
 //! They are disabled unless `observe.listen` is set. Responses are made from memory only, so the endpoints work even when the
 //! database is unreachable.
 
+mod process;
 mod server;
 mod slots;
 mod vitals;

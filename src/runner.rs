@@ -173,7 +173,7 @@ impl Runner {
         assignment: &Assignment,
         stop: &CancellationToken,
     ) -> Result<Report, Error> {
-        let _activity = self.meters.activity();
+        let _activity = self.meters.activity(clock::now());
         let started = Instant::now();
         let before = self.client.gate().usage();
         let Opened { fence, known } = tokio::select! {
@@ -230,6 +230,7 @@ impl Runner {
         let seen = || (self.progress.snapshot(), self.client.gate().usage());
         let pulse = Pulse::new(seen());
         let kept = || {
+            self.meters.show_progress(self.progress.snapshot());
             if pulse.beats(seen()) {
                 self.alive();
             }

@@ -184,10 +184,17 @@ impl Reading<'_> {
 
     /// Waits until the memory limit allows another page.
     async fn wait_for_memory(&mut self) -> Result<(), Error> {
+        let is_beginning = self.beginning.is_some();
+        let wait = async {
+            if is_beginning {
+                self.share.wait_to_begin().await;
+            }
+            self.share.wait().await;
+        };
         tokio::select! {
             biased;
             () = self.reader.halt.cancelled() => Err(Error::Stopped),
-            () = self.share.wait() => Ok(()),
+            () = wait => Ok(()),
         }
     }
 

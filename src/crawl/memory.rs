@@ -1,18 +1,19 @@
 //! Limits the memory of places that were fetched and are not written yet, however much the API sends.
 //!
-//! Each cell holds a share of the limit for its places until they are written. When the limit is reached, only one cell at a
-//! time continues, so that this cell always finishes and frees its share: there is no deadlock. A single cell has a limit of
-//! its own.
+//! Each cell holds a share for its places until they are written. When the shares reach a first limit, no cell begins; those that
+//! are open go on, so that the requests in flight stay busy. That is enough for ordinary answers. When huge answers make the
+//! shares reach twice that limit, only one cell at a time continues, so that this cell always finishes and frees its share:
+//! there is no deadlock. A single cell has a limit of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Memory of all fetched places, in bytes, at which only one cell at a time continues: for the batches that are being written,
-/// and for each request that may be in flight, because the more there are, the more cells wait for their page delay.
+/// Memory of all fetched places, in bytes, at which no cell begins: for the batches that are being written, and for each request
+/// that may be in flight, because the more there are, the more open cells wait for their page delay.
 const BATCHES_BYTES: usize = 2 << 20;
-const IN_FLIGHT_BYTES: usize = 96 << 10;
+const IN_FLIGHT_BYTES: usize = 256 << 10;
 
 /// Maximum memory of one cell, in bytes. The places of an ordinary cell take about 20 kB.
 const MAX_CELL_BYTES: usize = 2 << 20;
@@ -23,10 +24,11 @@ pub(super) struct Memory(Arc<State>);
 
 #[derive(Debug)]
 struct State {
+    /// The first limit.
     limit: usize,
     held: AtomicUsize,
     is_less: Notify,
-    /// The permit to continue when the limit is reached.
+    /// The permit to continue when twice the limit is reached.
     turn: Arc<Semaphore>,
 }
 
@@ -54,19 +56,36 @@ impl Memory {
         Share { memory: self.clone(), bytes: 0, turn: None }
     }
 
+    /// Whether no cell may begin.
     fn is_full(&self) -> bool {
         self.0.held.load(Relaxed) >= self.0.limit
+    }
+
+    /// Whether only one cell may continue.
+    fn is_overfull(&self) -> bool {
+        self.0.held.load(Relaxed) >= 2 * self.0.limit
     }
 }
 
 impl Share {
+    /// Waits until the cell may fetch its first places.
+    pub(super) async fn wait_to_begin(&self) {
+        loop {
+            // Listens before it looks: another thread may free memory between the two.
+            let is_less = self.memory.0.is_less.notified();
+            if !self.memory.is_full() {
+                return;
+            }
+            is_less.await;
+        }
+    }
+
     /// Waits until the cell may fetch more places.
     pub(super) async fn wait(&mut self) {
         let state = &self.memory.0;
         while self.turn.is_none() {
-            // Listens before it looks: another thread may free memory between the two.
             let is_less = state.is_less.notified();
-            if !self.memory.is_full() {
+            if !self.memory.is_overfull() {
                 return;
             }
             tokio::select! {
@@ -100,7 +119,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.memory.0.held.fetch_sub(self.bytes, Relaxed);
-        if !self.memory.is_full() {
+        if !self.memory.is_overfull() {
             self.memory.0.is_less.notify_waiters();
         }
     }
@@ -115,8 +134,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn at_the_limit_one_cell_at_a_time_continues() {
-        let memory = Memory::limited(3 << 20);
+    async fn at_twice_the_limit_one_cell_at_a_time_continues() {
+        let memory = Memory::limited(3 << 19);
         let (mut first, mut second, mut third) = (memory.share(), memory.share(), memory.share());
         assert!(first.take(1 << 20) && second.take(1 << 20) && third.take(1 << 20));
 
@@ -128,6 +147,18 @@ mod tests {
         };
         let ending = async { drop(first) };
         tokio::join!(waiting, ending);
+    }
+
+    #[tokio::test]
+    async fn at_the_limit_no_cell_begins_and_open_cells_go_on() {
+        let memory = Memory::limited(1 << 20);
+        let (mut open, new) = (memory.share(), memory.share());
+        new.wait_to_begin().await;
+        assert!(open.take(1 << 20));
+
+        open.wait().await;
+        assert!(timeout(Duration::ZERO, new.wait_to_begin()).await.is_err());
+        tokio::join!(new.wait_to_begin(), async { drop(open) });
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Prometheus metrics of the requests.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -7,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use tokio::time::Instant;
 
 use super::wire::Answer;
 use crate::domain::pause::Pause;
@@ -38,7 +42,10 @@ pub(super) struct Meters {
     is_paused: Gauge,
     paused_until: Gauge,
     pause_cause: Family<Outcome, Gauge>,
-    pub(super) pace: Gauge<f64, std::sync::atomic::AtomicU64>,
+    paused_seconds: Family<Outcome, Counter<f64, AtomicU64>>,
+    /// The cause of the current pause, and until when its seconds are counted.
+    counted: Mutex<Option<(&'static str, Instant)>>,
+    pub(super) pace: Gauge<f64, AtomicU64>,
 }
 
 impl Meters {
@@ -48,9 +55,10 @@ impl Meters {
         for outcome in OUTCOMES {
             drop(requests.get_or_create(&[("outcome", outcome)]));
         }
-        let pause_cause = Family::default();
+        let (pause_cause, paused_seconds) = (Family::default(), Family::default());
         for outcome in OUTCOMES {
             drop(pause_cause.get_or_create(&[("outcome", outcome)]));
+            drop(paused_seconds.get_or_create(&[("outcome", outcome)]));
         }
         Self {
             requests,
@@ -59,6 +67,8 @@ impl Meters {
             is_paused: Gauge::default(),
             paused_until: Gauge::default(),
             pause_cause,
+            paused_seconds,
+            counted: Mutex::new(None),
             pace: Gauge::default(),
         }
     }
@@ -75,11 +85,22 @@ impl Meters {
         let until = pause.and_then(|pause| pause.until);
         self.paused_until.set(until.map_or(0, |until| until.timestamp()));
         let cause = cause.map(outcome).filter(|_| pause.is_some());
+        self.count_paused(pause.is_some(), cause);
         if cause.is_some() || pause.is_none() {
             for outcome in OUTCOMES {
                 self.pause_cause.get_or_create(&[("outcome", outcome)]).set(i64::from(cause == Some(outcome)));
             }
         }
+    }
+
+    /// Adds the time since the last call to the seconds of the current pause, if there is one.
+    fn count_paused(&self, is_paused: bool, cause: Option<&'static str>) {
+        let (now, mut counted) = (Instant::now(), self.counted.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some((cause, until)) = *counted {
+            self.paused_seconds.get_or_create(&[("outcome", cause)]).inc_by((now - until).as_secs_f64());
+        }
+        let cause = cause.or(counted.map(|(cause, _)| cause));
+        *counted = cause.filter(|_| is_paused).map(|cause| (cause, now));
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -92,6 +113,8 @@ impl Meters {
         registry.register("gate_paused_until_timestamp_seconds", help, self.paused_until.clone());
         let help = "1 for the outcome of the request that made all others wait";
         registry.register("gate_pause_cause", help, self.pause_cause.clone());
+        let help = "How long no request was sent, by the outcome of the request that made all others wait";
+        registry.register("gate_paused_seconds", help, self.paused_seconds.clone());
         let help = "Requests per second that the pace allows; 0: as many as are answered";
         registry.register("gate_pace_requests_per_second", help, self.pace.clone());
     }

@@ -11,18 +11,19 @@ use futures_util::future::{AbortRegistration, Abortable};
 use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::process::Process;
 use super::slots::Slots;
 use super::vitals::Vitals;
 
@@ -65,7 +66,8 @@ impl Observer {
     ///
     /// # Errors
     /// When the port cannot be bound.
-    pub async fn bind(listen: SocketAddr, registry: Registry, vitals: Vitals) -> io::Result<Self> {
+    pub async fn bind(listen: SocketAddr, mut registry: Registry, vitals: Vitals) -> io::Result<Self> {
+        registry.register_collector(Box::new(Process::new()));
         Ok(Self { listener: TcpListener::bind(listen).await?, registry, vitals })
     }
 
@@ -133,7 +135,7 @@ impl Observer {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let (is_alive, is_ready) = (self.vitals.is_alive(), self.vitals.is_ready());
         let (status, text) = match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/metrics") => return self.metrics(),
+            (&Method::GET | &Method::HEAD, "/metrics") => return self.metrics(wants_text(request)),
             (&Method::GET | &Method::HEAD, "/livez" | "/readyz") if !is_alive => {
                 (StatusCode::SERVICE_UNAVAILABLE, HANGS)
             }
@@ -144,14 +146,31 @@ impl Observer {
         response(status, PLAIN, Bytes::from_static(text.as_bytes()))
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        let mut text = String::new();
-        if encode(&mut text, &self.registry).is_err() {
+    /// The metrics, in the older text format or in that of `OpenMetrics`.
+    fn metrics(&self, wants_text: bool) -> Response<Full<Bytes>> {
+        let mut metrics = String::new();
+        let (encoded, content_type) = if wants_text {
+            (prometheus_text::encode(&mut metrics, &self.registry), prometheus_text::CONTENT_TYPE)
+        } else {
+            (text::encode(&mut metrics, &self.registry), OPENMETRICS)
+        };
+        if encoded.is_err() {
             let failure = Bytes::from_static(b"could not encode the metrics\n");
             return response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, failure);
         }
-        response(StatusCode::OK, OPENMETRICS, Bytes::from(text))
+        response(StatusCode::OK, content_type, Bytes::from(metrics))
     }
+}
+
+/// Whether a client asks for the text format of Prometheus and not for `OpenMetrics`. Without a wish, it gets `OpenMetrics`.
+fn wants_text(request: &Request<Incoming>) -> bool {
+    let accepted = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (mut takes_text, mut takes_openmetrics) = (false, false);
+    for kind in accepted.flat_map(|value| value.split(',')) {
+        takes_text |= kind.trim_start().starts_with("text/plain");
+        takes_openmetrics |= kind.contains("openmetrics");
+    }
+    takes_text && !takes_openmetrics
 }
 
 fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
@@ -226,7 +245,7 @@ mod tests {
         let mut observer = observer().await;
         observer.registry.register("broken", "A metric without a value", Broken);
 
-        let response = observer.metrics();
+        let response = observer.metrics(false);
 
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()[CONTENT_TYPE], PLAIN);

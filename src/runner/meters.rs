@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::Report;
+use crate::crawl::progress::Snapshot;
 use crate::domain::run::Status;
 use crate::store::{Counts, LastRuns, LockHolder};
 
@@ -27,6 +28,10 @@ pub struct Meters {
     last_success: Gauge,
     last_status: Family<Label, Gauge>,
     active: Gauge,
+    started: Gauge,
+    usual_seconds: Gauge<f64, AtomicU64>,
+    cells: Family<Label, Gauge>,
+    places_seen: Gauge,
     quota_left: Gauge,
     next_tick: Gauge,
     schedule_paused: Gauge,
@@ -34,13 +39,15 @@ pub struct Meters {
     lock_holder: Family<[(&'static str, String); 4], Gauge>,
 }
 
-/// Sets `run_active` back to 0 when dropped.
+/// Sets the metrics of the run at work back to 0 when dropped.
 #[derive(Debug)]
-pub(super) struct Activity<'a>(&'a Gauge);
+pub(super) struct Activity<'a>(&'a Meters);
 
 impl Drop for Activity<'_> {
     fn drop(&mut self) {
-        self.0.set(0);
+        self.0.active.set(0);
+        self.0.started.set(0);
+        self.0.show_progress(Snapshot::default());
     }
 }
 
@@ -55,13 +62,19 @@ impl Meters {
             drop(self.places.get_or_create(&[("change", change)]));
         }
         self.show_lock_wait(Duration::ZERO, None);
+        self.show_progress(Snapshot::default());
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
         gauge("run_active", "1 while this process works on a run", &self.active);
         let help = "When the last successful full run finished, from the run history; 0: never";
         gauge("run_last_success_timestamp_seconds", help, &self.last_success);
         gauge("quota_left", "Requests left today or this month, whichever is less (Seoul time)", &self.quota_left);
         gauge("next_tick_timestamp_seconds", "When the next run is due; 0: never", &self.next_tick);
+        gauge("run_started_timestamp_seconds", "When this process began to work on its run; 0: none", &self.started);
+        gauge("run_places_seen", "Places that the run at work has found", &self.places_seen);
         gauge("schedule_paused", "1 while the schedule is paused (`sanggwond pause`)", &self.schedule_paused);
+        registry.register("run_cells", "Cells of the run at work, by state", self.cells.clone());
+        let help = "Median duration of the last four full runs; 0: none";
+        registry.register("run_usual_duration_seconds", help, self.usual_seconds.clone());
         registry.register("runs", "Runs that this process has executed, by status", self.runs.clone());
         registry.register("places", "Places of these runs, by kind of change", self.places.clone());
         let help = "1 for the status of the last full run, from the run history";
@@ -72,10 +85,22 @@ impl Meters {
         registry.register("lock_holder", help, self.lock_holder.clone());
     }
 
-    /// Sets `run_active` to 1 until the returned guard is dropped.
-    pub(super) fn activity(&self) -> Activity<'_> {
+    /// Shows a run at work until the returned guard is dropped.
+    pub(super) fn activity(&self, now: DateTime<Utc>) -> Activity<'_> {
         self.active.set(1);
-        Activity(&self.active)
+        self.started.set(now.timestamp());
+        Activity(self)
+    }
+
+    /// Shows the progress of the run at work.
+    pub(super) fn show_progress(&self, snapshot: Snapshot) {
+        let Snapshot { cells_total, cells_done, cells_failed, places_seen, .. } = snapshot;
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let pending = cells_total.saturating_sub(cells_done + cells_failed);
+        for (state, count) in [("done", cells_done), ("failed", cells_failed), ("pending", pending)] {
+            self.cells.get_or_create(&[("state", state)]).set(number(count));
+        }
+        self.places_seen.set(number(places_seen));
     }
 
     /// Counts a run and its places.
@@ -120,6 +145,7 @@ impl Meters {
     pub(super) fn show(&self, last: &LastRuns, quota_left: i64, next_tick: Option<DateTime<Utc>>) {
         let seconds = |instant: Option<DateTime<Utc>>| instant.map_or(0, |instant| instant.timestamp());
         self.last_success.set(seconds(last.succeeded_at));
+        self.usual_seconds.set(last.usual_duration_s.unwrap_or(0.0));
         for status in STATUSES {
             let is_last = last.status == Some(status);
             self.last_status.get_or_create(&[("status", status.as_str())]).set(i64::from(is_last));

@@ -42,18 +42,24 @@ async fn the_help_lists_the_commands_the_common_options_and_the_exit_codes() {
     Usage: sanggwond [OPTIONS] [COMMAND]
 
     Commands:
-      daemon   Wait for the schedule and start the runs that are due (the default without a subcommand)
-      crawl    Start a run now, or resume the unfinished one
-      runs     Show the run history, newest first, or one run in full
-      changes  Show the places that opened, changed, closed and reopened, newest first
-      export   Write the places as CSV or GeoJSON
-      purge    Delete places permanently
-      next     Show when the next runs are due
-      report   Write an HTML page about the last runs, the changes and the stations
-      check    Check configuration, stations, database and API key (sends one request)
-      migrate  Apply the missing migrations to the database
-      health   Exit with 0 if the daemon on this host is alive, otherwise with 1
-      help     Print this message or the help of the given subcommand(s)
+      daemon       Wait for the schedule and start the runs that are due (the default)
+      crawl        Start a run now, or resume the unfinished one
+      status       Show the daemons, the run at work, the last full run and what comes next
+      runs         Show the run history, newest first, or one run in full
+      changes      Show the places that opened, changed, closed and reopened, newest first
+      export       Write the places as CSV or GeoJSON
+      request      Let a running daemon start a run, with its own configuration and key
+      cancel       End an unfinished run for good, wherever it works
+      pause        Let no run start by itself until further notice
+      unpause      End the pause of the schedule
+      purge        Delete places permanently
+      next         Show when the next runs are due
+      report       Write an HTML page about the last runs, the changes and the stations
+      check        Check configuration, stations, database and API key (sends one request)
+      migrate      Apply the missing migrations to the database
+      health       Exit with 0 if the daemon on this host is alive, otherwise with 1
+      completions  Print a completion script for a shell
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
           --config <FILE>  The configuration file; default: /etc/sanggwond/config.toml, if it exists
@@ -64,7 +70,7 @@ async fn the_help_lists_the_commands_the_common_options_and_the_exit_codes() {
 
     Exit codes: 0 success (a daemon: stopped by a signal); 1 failed, a check failed, or another process
     holds the run lock; 2 wrong usage or configuration; 3 the run is partial; 4 interrupted by a signal,
-    or the run is interrupted. `health` exits with 0 or 1 only.
+    or the run is interrupted or cancelled. `health` exits with 0 or 1 only; `status` has its own codes.
     ");
 }
 

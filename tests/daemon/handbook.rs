@@ -70,13 +70,15 @@ fn every_setting_that_a_document_names_exists() {
 /// The names of metrics in a text.
 fn series(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| word.starts_with("sanggwond_")).map(str::to_owned).collect()
+    let is_series = |word: &&str| word.starts_with("sanggwond_") || word.starts_with("process_");
+    words.filter(is_series).map(str::to_owned).collect()
 }
 
 #[tokio::test]
 async fn every_series_that_a_document_names_is_served_and_every_series_is_documented() {
     let manual = read("deploy/README.md");
-    let rows: Vec<&str> = manual.lines().filter(|line| line.starts_with("| `sanggwond_")).collect();
+    let rows: Vec<&str> =
+        manual.lines().filter(|line| line.starts_with("| `sanggwond_") || line.starts_with("| `process_")).collect();
     let documented = series(&rows.join("\n"));
     let stage = Stage::small().await;
     let mut daemon = stage.program(&[]).set("SANGGWOND_OBSERVE__LISTEN", "127.0.0.1:0").start();

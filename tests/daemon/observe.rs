@@ -3,8 +3,10 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use sanggwond::standin::Fault;
+
 use crate::support::program::{Program, Running};
-use crate::support::{KEY, Stage};
+use crate::support::{KEY, Stage, lacks};
 
 /// The address of the endpoints, from the daemon's log.
 pub(crate) async fn address(daemon: &mut Running) -> String {
@@ -15,8 +17,13 @@ pub(crate) async fn address(daemon: &mut Running) -> String {
 }
 
 pub(crate) async fn get(address: &str, path: &str) -> String {
+    get_as(address, path, "*/*").await
+}
+
+/// The response to a request that accepts these content types.
+async fn get_as(address: &str, path: &str, accept: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -199,4 +206,68 @@ async fn a_port_that_is_in_use_is_an_error_with_its_address() {
     assert!(finished.stderr.contains(&sentence), "{}", finished.stderr);
     let wrong = stage.program(&[]).set("SANGGWOND_OBSERVE__LISTEN", "9464").finish().await.expect_code(2);
     assert!(wrong.stderr.contains("observe.listen"), "{}", wrong.stderr);
+}
+
+#[tokio::test]
+async fn the_metrics_are_in_the_format_that_is_accepted_and_promtool_finds_no_fault() {
+    let stage = Stage::small().await;
+    let mut daemon = observed(&stage, &[]).start();
+    let address = address(&mut daemon).await;
+    daemon.says("ended as succeeded").await;
+
+    // As Prometheus asks, as an older one asks, and as a browser does.
+    let both = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    for (accept, is_text) in [(both, false), ("text/plain;version=0.0.4;q=1,*/*;q=0.1", true), ("text/html,*/*", false)]
+    {
+        let answer = get_as(&address, "/metrics", accept).await;
+
+        assert_eq!(answer.contains("content-type: text/plain; version=0.0.4"), is_text, "{accept}: {answer}");
+        assert_eq!(answer.contains("# EOF"), !is_text, "{accept}");
+        assert!(value(&answer, "sanggwond_requests_total{outcome=\"good\"}") > 7.5, "{accept}");
+    }
+    let text = get_as(&address, "/metrics", "text/plain").await;
+    let (_, metrics) = text.split_once("\r\n\r\n").unwrap();
+    daemon.terminate().await.expect_code(0);
+    let Ok(mut promtool) = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+    else {
+        return lacks("promtool check metrics", "promtool is not installed");
+    };
+    std::io::Write::write_all(&mut promtool.stdin.take().unwrap(), metrics.as_bytes()).unwrap();
+    let checked = promtool.wait_with_output().unwrap();
+    assert!(checked.status.success(), "{}{metrics}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[tokio::test]
+async fn the_run_at_work_its_pauses_and_the_process_have_metrics() {
+    let stage = Stage::small().await;
+    stage.standin.hold();
+    let mut daemon = observed(&stage, &[]).start();
+    let address = address(&mut daemon).await;
+    stage.standin.reached(5).await;
+
+    // The cells are shown at the first ping of the run lock.
+    let mut at_work = get(&address, "/metrics").await;
+    while value(&at_work, "sanggwond_run_cells{state=\"pending\"}") < 5.5 {
+        at_work = get(&address, "/metrics").await;
+    }
+    stage.standin.release();
+    daemon.says("run 1 ended as succeeded").await;
+    stage.standin.script([Fault::Unavailable { retry_after: Some("1".to_owned()) }]);
+    stage.program(&["request"]).finish().await.expect_code(0);
+    daemon.says("run 2 ended as succeeded").await;
+    let after = get(&address, "/metrics").await;
+    daemon.terminate().await.expect_code(0);
+
+    assert!(value(&at_work, "sanggwond_run_started_timestamp_seconds") > 1e9);
+    assert!(value(&after, "sanggwond_gate_paused_seconds_total{outcome=\"unavailable\"}") > 0.9, "{after}");
+    assert!(value(&at_work, "process_resident_memory_bytes") > 1e6);
+    assert!(value(&at_work, "process_open_fds") > 3.0 && value(&at_work, "process_max_fds") > 3.0);
+    assert!(value(&at_work, "process_cpu_seconds_total") >= 0.0 && value(&at_work, "process_start_time_seconds") > 1e9);
+    for series in ["run_started_timestamp_seconds", "run_cells{state=\"done\"}", "run_places_seen"] {
+        assert!(value(&after, &format!("sanggwond_{series}")).abs() < 0.5, "{series}: {after}");
+    }
 }

@@ -127,3 +127,27 @@ async fn a_writer_crawls_and_purges_and_changes_no_table() {
     }
     writer.drop().await;
 }
+
+#[tokio::test]
+async fn a_requester_requests_runs_and_does_nothing_else() {
+    let stage = stage().await;
+    let (requester, reader) =
+        (Member::of(&stage, "sanggwond_requester").await, Member::of(&stage, "sanggwond_reader").await);
+    let request = r#"select sanggwond.request_run('{"stations": ["서울역"]}')"#;
+
+    assert_eq!(requester.refused(request).await, None);
+    assert_eq!(reader.refused(request).await.as_deref(), REFUSED);
+    for sql in [
+        "select from crawl_run",
+        "select from run_request",
+        "insert into run_request (scope, requested_at, requested_by) values ('{}', now(), 'me')",
+        "insert into schedule_pause (since, paused_by) values (now(), 'me')",
+        "update crawl_run set cancel_requested_at = now()",
+    ] {
+        assert_eq!(requester.refused(sql).await.as_deref(), REFUSED, "{sql}");
+    }
+    let by: String = stage.value("select requested_by from run_request").await;
+    assert_eq!(by, requester.name, "the function records the role");
+    requester.drop().await;
+    reader.drop().await;
+}

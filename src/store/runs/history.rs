@@ -90,12 +90,14 @@ impl HistoryRow {
 }
 
 /// The state of the last full runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LastRuns {
     /// When the last successful one finished.
     pub succeeded_at: Option<DateTime<Utc>>,
     /// Status of the last one that was not skipped and is not running.
     pub status: Option<Status>,
+    /// The usual duration of the next one, in seconds: the median of the last four, without the very first run.
+    pub usual_duration_s: Option<f64>,
 }
 
 impl Store {
@@ -107,14 +109,20 @@ impl Store {
         let row = sqlx::query!(
             "select (select max(finished_at) from crawl_run where scope is null and status = 'succeeded') as succeeded_at,
                  (select status from crawl_run where scope is null and status not in ('skipped', 'running')
-                  order by crawl_run_id desc limit 1) as status"
+                  order by crawl_run_id desc limit 1) as status,
+                 (select extract(epoch from usual_duration)::float8 from run_history
+                  where scope is null and status <> 'skipped' order by crawl_run_id desc limit 1) as usual_duration_s"
         )
         .fetch_one(&self.pool)
         .await?;
         let known = |status: String| {
             status.parse().map_err(|()| Error::Unknown { table: "crawl_run", column: "status", value: status })
         };
-        Ok(LastRuns { succeeded_at: row.succeeded_at, status: row.status.map(known).transpose()? })
+        Ok(LastRuns {
+            succeeded_at: row.succeeded_at,
+            status: row.status.map(known).transpose()?,
+            usual_duration_s: row.usual_duration_s,
+        })
     }
 
     /// The newest full run that was finished; `None` if there is none.
