@@ -101,13 +101,16 @@ impl Crawl {
     /// When an error ends the run.
     pub async fn run(self, stop: CancellationToken) -> Result<Option<Findings>, Error> {
         let (store, run) = (&self.writer.store, self.writer.fence.run);
+        let reading = self.writer.progress.in_database();
         self.recall().await?;
         let divisions = Divisions::new(store.ledger(run).await?, &self.plan.circles, &self.plan.known);
         let forecast = Forecast::new(store.pages_before(run).await?, &self.plan.known);
+        drop(reading);
         loop {
             let mut cells = store.pending_cells(run).await?;
             if cells.is_empty() {
                 let Plan { searches, expected, .. } = &*self.plan;
+                let _reviewing = self.writer.progress.in_database();
                 let review = Review { api: &self.api, writer: &self.writer, searches, expected };
                 return Ok(Box::pin(review.findings(&stop)).await?);
             }

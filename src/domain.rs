@@ -18,4 +18,5 @@ pub mod schedule;
 pub mod schedule_pause;
 pub mod station;
 pub mod text;
+pub mod time_spent;
 pub mod words;

@@ -6,6 +6,7 @@ mod load;
 mod meters;
 mod opening;
 mod pulse;
+mod timesheet;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -39,6 +40,7 @@ use crate::store::{self, Fence, Findings, RunLock, Store};
 use crate::{systemd, telemetry};
 use ending::Ending;
 use pulse::Pulse;
+use timesheet::Timesheet;
 
 pub use finish::Report;
 pub use meters::Meters;
@@ -191,10 +193,13 @@ impl Runner {
             plan = guarded(self.plan(fence.run, known)) => plan.unwrap_or_else(|bug| Err(Ending::Panicked(bug))),
             error = lock.keep(|| self.alive()) => Err(Ending::LockLost(error)),
         };
+        let sheet =
+            Timesheet::since_opening(self.store.time_spent(fence.run).await.unwrap_or_default(), started.elapsed());
         let ending = match plan {
-            Ok(plan) => self.work(lock, fence, Arc::new(plan), &grace).await,
+            Ok(plan) => self.work(lock, (fence, &sheet), Arc::new(plan), &grace).await,
             Err(ending) => ending,
         };
+        self.record_time(fence, &sheet).await;
         let concluded = self.conclude(lock, fence, &ending, &grace).await;
         self.progress.end();
         let (end, counts) = concluded?;
@@ -216,7 +221,13 @@ impl Runner {
         Ok(Opened { fence, known: None })
     }
 
-    async fn work(&self, lock: &mut RunLock, fence: Fence, plan: Arc<Plan>, grace: &Grace<'_>) -> Ending {
+    async fn work(
+        &self,
+        lock: &mut RunLock,
+        (fence, sheet): (Fence, &Timesheet),
+        plan: Arc<Plan>,
+        grace: &Grace<'_>,
+    ) -> Ending {
         let allowance = Arc::new(Reserve::new(self.store.clone(), self.settings.quotas));
         let writer = Writer {
             store: self.store.clone(),
@@ -242,7 +253,8 @@ impl Runner {
         let ending = tokio::select! {
             ending = ending_of(&mut crawling) => ending,
             error = lock.keep(&kept) => Ending::LockLost(error),
-            ending = self.show_life(fence) => ending,
+            ending = self.show_life(fence, sheet) => ending,
+            never = self.keep_time(sheet) => match never {},
             () = grace.over() => Ending::GraceOver,
         };
         if let Ending::Cancelled(reason) = &ending {
@@ -280,9 +292,10 @@ impl Runner {
     }
 
     /// Updates the heartbeat of the run until that fails, or the run is cancelled.
-    async fn show_life(&self, fence: Fence) -> Ending {
+    async fn show_life(&self, fence: Fence, sheet: &Timesheet) -> Ending {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
+            self.record_time(fence, sheet).await;
             match self.store.beat_run(fence, self.client.gate().pause().as_ref(), clock::now()).await {
                 Ok(None) => {}
                 Ok(Some(reason)) => return Ending::Cancelled(reason),

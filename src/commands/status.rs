@@ -16,6 +16,7 @@ use crate::domain::pause::Pause;
 use crate::domain::quota::day_of;
 use crate::domain::run::{RunId, Status};
 use crate::domain::schedule::Schedule;
+use crate::domain::time_spent::TimeSpent;
 use crate::domain::words::{count, counted};
 use crate::scheduler::decide::Past;
 use crate::scheduler::standing::{Standing, standing};
@@ -46,6 +47,7 @@ struct Situation {
     unfinished_runs: Vec<UnfinishedRun>,
     last_full_run: Option<HistoryRow>,
     last_changes: Option<ChangeCounts>,
+    last_time_spent: Option<TimeSpent>,
     now: Option<String>,
     #[serde(serialize_with = "clock::serialize_option")]
     next_tick: Option<DateTime<Utc>>,
@@ -77,9 +79,12 @@ async fn look(context: &Context, database: &Database) -> anyhow::Result<(Situati
     let mut history = store.history(LOOK_BACK, false).await?;
     history.retain(|row| row.scope.is_none() && is_final(row));
     let last_full_run = history.into_iter().next();
-    let last_changes = match &last_full_run {
-        Some(run) => Some(store.changes_of(run.crawl_run_id).await?),
-        None => None,
+    let (last_changes, last_time_spent) = match &last_full_run {
+        Some(run) => {
+            let id = run.crawl_run_id;
+            (Some(store.changes_of(id).await?), Some(store.time_spent(RunId(id)).await?))
+        }
+        None => (None, None),
     };
     let used = store.usage(day_of(now)).await?;
     let situation = Situation {
@@ -88,6 +93,7 @@ async fn look(context: &Context, database: &Database) -> anyhow::Result<(Situati
         unfinished_runs: store.unfinished_runs().await?,
         last_full_run,
         last_changes,
+        last_time_spent,
         now: in_words(due::now(config, &schedule, store).await?),
         next_tick: schedule.next_after(now).filter(|_| config.schedule.enabled),
         schedule_enabled: config.schedule.enabled,
@@ -146,6 +152,8 @@ fn lines(of: &Situation, now: DateTime<Utc>) -> Vec<String> {
         lines
             .push(line("changes", format!("{opened} opened, {closed} closed, {reopened} reopened, {changed} changed")));
     }
+    let spent = of.last_time_spent.as_ref().and_then(TimeSpent::describe);
+    lines.extend(spent.map(|spent| line("time", spent)));
     lines.extend(of.schedule_pause.iter().map(|pause| line("schedule", pause.clone())));
     lines.extend(of.now.iter().map(|now| line("now", now.clone())));
     let next = of.next_tick.map_or_else(|| "never: schedule.enabled is false".to_owned(), |tick| describe(&tick));

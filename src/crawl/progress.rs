@@ -21,6 +21,8 @@ struct Counters {
     places_seen: AtomicU64,
     places_new: AtomicU64,
     places_changed: AtomicU64,
+    /// Number of parts of the crawl that read or write the database at this moment.
+    in_database: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -40,6 +42,16 @@ pub struct Snapshot {
     pub places_changed: u64,
 }
 
+/// The mark of [`Progress::in_database`].
+#[derive(Debug)]
+pub(super) struct InDatabase<'a>(&'a AtomicU64);
+
+impl Drop for InDatabase<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Default for Counters {
     fn default() -> Self {
         Self {
@@ -50,6 +62,7 @@ impl Default for Counters {
             places_seen: AtomicU64::default(),
             places_new: AtomicU64::default(),
             places_changed: AtomicU64::default(),
+            in_database: AtomicU64::default(),
         }
     }
 }
@@ -104,6 +117,18 @@ impl Progress {
             places_new: self.0.places_new.load(Relaxed),
             places_changed: self.0.places_changed.load(Relaxed),
         }
+    }
+
+    /// Whether the crawl reads or writes the database.
+    #[must_use]
+    pub fn is_in_database(&self) -> bool {
+        self.0.in_database.load(Relaxed) > 0
+    }
+
+    /// Marks that a part of the crawl reads or writes the database, until the returned guard is dropped.
+    pub(super) fn in_database(&self) -> InDatabase<'_> {
+        self.0.in_database.fetch_add(1, Relaxed);
+        InDatabase(&self.0.in_database)
     }
 
     pub(super) fn took(&self, outcome: &Outcome) {

@@ -83,6 +83,7 @@ impl Writer {
 
     /// Writes a batch. Returns the sub-rectangles of its divided cells.
     async fn write(&self, batch: &[Outcome]) -> Result<Vec<Cell>, store::Error> {
+        let _in_database = self.progress.in_database();
         let writing = self.store.write(self.fence, &self.stations, batch, clock::now());
         let written = tokio::time::timeout(PATIENCE, writing).await;
         let (written, cells) = written.map_err(|_| store::Error::Silent(PATIENCE))??;

@@ -137,6 +137,18 @@ impl Gate {
         self.meters.register(registry);
     }
 
+    /// Number of requests in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.lock().in_flight
+    }
+
+    /// The outcome that caused the current pause, as a label; `None` while requests are sent.
+    #[must_use]
+    pub fn pause_cause(&self) -> Option<&'static str> {
+        self.meters.pause_cause()
+    }
+
     /// Maximum number of requests in flight.
     #[must_use]
     pub fn max_in_flight(&self) -> usize {

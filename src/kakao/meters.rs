@@ -93,6 +93,11 @@ impl Meters {
         }
     }
 
+    /// The outcome that caused the current pause.
+    pub(super) fn pause_cause(&self) -> Option<&'static str> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).map(|(cause, _)| cause)
+    }
+
     /// Adds the time since the last call to the seconds of the current pause, if there is one.
     fn count_paused(&self, is_paused: bool, cause: Option<&'static str>) {
         let (now, mut counted) = (Instant::now(), self.counted.lock().unwrap_or_else(PoisonError::into_inner));

@@ -5,6 +5,7 @@ mod finishing;
 mod history;
 mod housekeeping;
 mod opening;
+mod time_spent;
 
 use chrono::{DateTime, Utc};
 

@@ -274,3 +274,24 @@ async fn the_end_of_a_run_sends_a_notification() {
     assert_eq!((&told["crawl_run_id"], &told["status"]), (&1.into(), &"succeeded".into()));
     assert_eq!((&told["places_new"], &told["places_closed"], &told["reason"]), (&26.into(), &0.into(), &().into()));
 }
+
+#[tokio::test]
+async fn the_row_of_a_run_and_what_is_made_from_it_show_where_its_time_went() {
+    let stage = Stage::small().await;
+    stage.standin.script([Fault::Throttled { retry_after: Some("1".to_owned()) }]);
+    stage.program(&["crawl"]).set("SANGGWOND_CRAWL__PAGE_DELAY", "600ms").finish().await.expect_code(0);
+
+    let status = stage.program(&["status"]).finish().await.expect_code(0).stdout;
+    let one = stage.program(&["runs", "1"]).finish().await.expect_code(0).stdout;
+    let report = stage.program(&["report"]).finish().await.expect_code(0).stdout;
+
+    let paused =
+        "select (pauses_s ->> 'throttled')::float8 > 0.9 and page_delays_s > 0.2 and database_s > 0 from crawl_run";
+    assert!(stage.value::<bool>(paused).await, "{one}");
+    let whole = "select requests_s + database_s + page_delays_s + (pauses_s ->> 'throttled')::float8
+        <= extract(epoch from finished_at - started_at) + 0.2 from crawl_run";
+    assert!(stage.value::<bool>(whole).await, "each moment counts once: {one}");
+    assert!(one.contains("pauses_s                      {\"throttled\":"), "{one}");
+    assert!(status.contains("in pauses (throttled 1 s)"), "{status}");
+    assert!(report.contains("Its time: ") && report.contains("in pauses (throttled 1 s)"), "{report}");
+}

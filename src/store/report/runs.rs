@@ -1,9 +1,13 @@
 //! The last runs, each with the medians of the runs before it.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDateTime;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 use crate::domain::run::{RunId, Status, Trigger};
+use crate::domain::time_spent::TimeSpent;
 use crate::store::Error;
 
 /// A run as the report shows it.
@@ -38,6 +42,7 @@ pub struct ReportRun {
     pub paused_since: Option<NaiveDateTime>,
     pub paused_until: Option<NaiveDateTime>,
     pub verdict: String,
+    pub time_spent: TimeSpent,
     pub usual: Usual,
 }
 
@@ -94,6 +99,10 @@ struct Row {
     paused_since: Option<NaiveDateTime>,
     paused_until: Option<NaiveDateTime>,
     verdict: String,
+    requests_s: f64,
+    pauses_s: Json<BTreeMap<String, f64>>,
+    database_s: f64,
+    page_delays_s: f64,
     usual_duration_s: Option<f64>,
     usual_requests: Option<f64>,
     usual_places_seen: Option<f64>,
@@ -133,6 +142,12 @@ impl TryFrom<Row> for ReportRun {
             paused_since: row.paused_since,
             paused_until: row.paused_until,
             verdict: row.verdict,
+            time_spent: TimeSpent {
+                requests_s: row.requests_s,
+                pauses_s: row.pauses_s.0,
+                database_s: row.database_s,
+                page_delays_s: row.page_delays_s,
+            },
             usual: Usual {
                 duration_s: row.usual_duration_s,
                 requests: row.usual_requests,
@@ -154,7 +169,8 @@ pub(super) async fn last(connection: &mut PgConnection, limit: i64) -> Result<Ve
              r.cells_done + r.cells_split as "cells_seen_to!", r.cells_failed, r.cells_truncated, r.requests,
              r.places_seen, r.places_new, r.places_changed, r.places_closed,
              r.documents_rejected, r.rejected_example, r.texts_cut, r.retired, r.pause_reason, h.paused_since, h.paused_until,
-             h.verdict as "verdict!",
+             h.verdict as "verdict!", r.requests_s, r.pauses_s as "pauses_s: Json<BTreeMap<String, f64>>", r.database_s,
+             r.page_delays_s,
              extract(epoch from h.usual_duration)::float8 as usual_duration_s, h.usual_requests::float8 as usual_requests,
              h.usual_places_seen::float8 as usual_places_seen, h.usual_places_new, h.usual_places_changed, h.usual_places_closed
          from crawl_run r join run_history h using (crawl_run_id)
