@@ -110,6 +110,8 @@ impl Crawl {
             .env("SANGGWOND_KAKAO__MAX_IN_FLIGHT", self.in_flight.to_string())
             .env("SANGGWOND_CRAWL__PAGE_DELAY", self.page_delay)
             .env("SANGGWOND_CRAWL__COVERAGE", self.coverage)
+            // Three weeks of the largest world are more than a day's requests.
+            .env("SANGGWOND_KAKAO__DAILY_QUOTA", "1000000")
             .env("SANGGWOND_CRAWL__STATIONS", &station_file)
             .spawn()?;
         let process = watch(crawl, self.places == 0).await?;

@@ -54,6 +54,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         for world in complete::WORLDS {
             complete::compare(&mut table, &all, world).await?;
         }
+        complete::memory(&mut table, &all).await?;
     }
     if is_wanted("reading") {
         reading::measure(&mut table, &all).await?;
