@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Asia::Seoul;
 use serde::Serialize;
 
 use super::daemon::describe;
@@ -107,6 +108,11 @@ async fn look(context: &Context, database: &Database) -> anyhow::Result<(Situati
     Ok((situation, exit_of(standing)))
 }
 
+/// An instant as people in Korea read it.
+fn in_seoul(at: DateTime<Utc>) -> String {
+    at.with_timezone(&Seoul).format("%a %Y-%m-%d %H:%M:%S Seoul").to_string()
+}
+
 /// Whether a row is that of a run that was executed and has ended.
 fn is_final(row: &HistoryRow) -> bool {
     row.status.parse::<Status>().is_ok_and(|status| !status.is_unfinished() && status != Status::Skipped)
@@ -123,7 +129,7 @@ fn exit_of(standing: Standing) -> Exit {
         Standing::Succeeded(_) => Exit::Done,
         Standing::Partial(_) | Standing::Late(_) => Exit::Partial,
         Standing::Unfinished(_) => Exit::Interrupted,
-        Standing::Failed(_) | Standing::Missed(_) | Standing::Never => Exit::Failed,
+        Standing::Failed(_) | Standing::Cancelled(_) | Standing::Missed(_) | Standing::Never => Exit::Failed,
     }
 }
 
@@ -133,7 +139,8 @@ fn verdict(standing: Standing) -> String {
         Standing::Succeeded(id) => run(id, "succeeded"),
         Standing::Partial(id) => run(id, "is partial"),
         Standing::Unfinished(id) => run(id, "is not finished"),
-        Standing::Failed(id) => run(id, "failed or was cancelled"),
+        Standing::Failed(id) => run(id, "failed"),
+        Standing::Cancelled(id) => run(id, "was cancelled"),
         Standing::Late(tick) => format!("the full run of {} is late: no daemon has started it", describe(&tick)),
         Standing::Missed(tick) => format!("the full run of {} was missed", describe(&tick)),
         Standing::Never => "no full run has been started yet".to_owned(),
@@ -173,7 +180,7 @@ fn lines(of: &Situation, now: DateTime<Utc>) -> Vec<String> {
 fn daemons(rows: &[DaemonRow], now: DateTime<Utc>) -> String {
     let alive: Vec<_> = rows.iter().filter(|row| now - row.heartbeat_at <= SILENT_AFTER).collect();
     let named =
-        alive.iter().map(|row| format!("{} (version {}, since {})", row.host, row.version, describe(&row.started_at)));
+        alive.iter().map(|row| format!("{} (version {}, since {})", row.host, row.version, in_seoul(row.started_at)));
     match alive.len() {
         0 => "none is alive".to_owned(),
         alive => format!("{alive} alive: {}", named.collect::<Vec<_>>().join(", ")),
@@ -187,7 +194,7 @@ pub(super) fn at_work(run: &UnfinishedRun, now: DateTime<Utc>) -> String {
     let cells = format!("{} of {} cells ({percent} %)", count(done), count(run.cells_total));
     let head = format!("run {} ({}) on {}: {cells}", run.crawl_run_id, run.trigger, run.host);
     if run.status != Status::Running.as_str() {
-        let resume = run.resume_at.map(|at| format!("; it may be resumed from {}", describe(&at))).unwrap_or_default();
+        let resume = run.resume_at.map(|at| format!("; it may be resumed from {}", in_seoul(at))).unwrap_or_default();
         let reason = run.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         return format!("{head}, interrupted{reason}{resume}");
     }
@@ -208,7 +215,7 @@ fn speed(run: &UnfinishedRun) -> Option<String> {
     let rate = run.requests as f64 / seconds;
     let left = Duration::try_from_secs_f64(seconds * f64::from(run.cells_pending) / done).ok()?;
     let end = run.heartbeat_at + TimeDelta::from_std(left).ok()?;
-    Some(format!("{rate:.0} requests/s, expected to end at {}", describe(&end)))
+    Some(format!("{rate:.0} requests/s, expected to end at {}", in_seoul(end)))
 }
 
 fn last(run: &HistoryRow) -> String {
@@ -217,7 +224,7 @@ fn last(run: &HistoryRow) -> String {
         "run {} {}, started {}, took {took}, {} requests: {}",
         run.crawl_run_id,
         run.status,
-        describe(&run.started_at),
+        in_seoul(run.started_at),
         count(run.requests),
         run.verdict
     )

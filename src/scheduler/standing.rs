@@ -18,8 +18,10 @@ pub enum Standing {
     Partial(RunId),
     /// It is not finished.
     Unfinished(RunId),
-    /// It failed, or was cancelled.
+    /// It failed.
     Failed(RunId),
+    /// A user cancelled it.
+    Cancelled(RunId),
     /// It is due and has not started.
     Late(DateTime<Utc>),
     /// Its tick was missed, and it will not be caught up.
@@ -55,7 +57,8 @@ fn of(run: &RunRecord) -> Standing {
         Status::Succeeded => Standing::Succeeded(run.id),
         Status::Partial => Standing::Partial(run.id),
         Status::Running | Status::Interrupted => Standing::Unfinished(run.id),
-        Status::Failed | Status::Cancelled | Status::Skipped => Standing::Failed(run.id),
+        Status::Failed | Status::Skipped => Standing::Failed(run.id),
+        Status::Cancelled => Standing::Cancelled(run.id),
     }
 }
 
@@ -102,7 +105,7 @@ mod tests {
         assert_eq!(stands(Status::Succeeded), Standing::Succeeded(RunId(2)));
         assert_eq!(stands(Status::Partial), Standing::Partial(RunId(2)));
         assert_eq!(stands(Status::Failed), Standing::Failed(RunId(2)));
-        assert_eq!(stands(Status::Cancelled), Standing::Failed(RunId(2)));
+        assert_eq!(stands(Status::Cancelled), Standing::Cancelled(RunId(2)));
         assert_eq!(stands(Status::Interrupted), Standing::Unfinished(RunId(2)));
         assert_eq!(stands(Status::Skipped), Standing::Missed(tick()));
         assert_eq!(an_hour_later(&[week_before], &[]), Standing::Late(tick()));
