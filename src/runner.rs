@@ -193,8 +193,7 @@ impl Runner {
             plan = guarded(self.plan(fence.run, known)) => plan.unwrap_or_else(|bug| Err(Ending::Panicked(bug))),
             error = lock.keep(|| self.alive()) => Err(Ending::LockLost(error)),
         };
-        let sheet =
-            Timesheet::since_opening(self.store.time_spent(fence.run).await.unwrap_or_default(), started.elapsed());
+        let sheet = self.timesheet(fence, started.elapsed()).await;
         let ending = match plan {
             Ok(plan) => self.work(lock, (fence, &sheet), Arc::new(plan), &grace).await,
             Err(ending) => ending,

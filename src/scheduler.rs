@@ -177,6 +177,7 @@ impl Scheduler {
         // does not change.
         self.runner.store.interrupt_crashed_runs(clock::now()).await?;
         self.runner.store.end_cancelled_runs(clock::now()).await?;
+        self.runner.store.abandon_outdated_parts(clock::now()).await?;
         let decision = self.decide(&self.runner.store.run_records().await?, is_start).await?;
         if decision == Decision::Wait {
             lock.release().await;
@@ -291,7 +292,7 @@ impl Scheduler {
         let failed_cells_of = if failed { store.last_full_run().await? } else { None };
         let reject = async |reason: &str| {
             warn!(request.id = request.id.0, "request {} by {} is rejected: {reason}", request.id.0, request.by);
-            store.reject_request(&request, Status::Failed, reason, (&self.runner.settings.host, clock::now())).await
+            store.reject_request(&request, reason, &self.runner.settings.host, clock::now()).await
         };
         if failed && failed_cells_of.is_none() {
             return reject("no full run has been finished yet, so there are no failed cells").await;

@@ -248,6 +248,13 @@ pub fn next_step(number: NonZeroU32, meta: Meta, documents: usize) -> Step {
     }
 }
 
+/// The sentence that gives the number of failed cells as the reason why a run is partial.
+#[must_use]
+pub fn failed_twice(cells: i32) -> String {
+    let cells = if cells == 1 { "1 cell".to_owned() } else { format!("{cells} cells") };
+    format!("{cells} failed twice; see the view run_failure")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::crawl;
-use crate::domain::cell::are_too_many_rejected;
+use crate::domain::cell::{are_too_many_rejected, failed_twice};
 use crate::domain::quota::Period;
 use crate::domain::run::{Status, pause_before_resuming};
 use crate::kakao;
@@ -83,10 +83,7 @@ pub(super) fn of(ending: &Ending, counts: Option<&Counts>, now: DateTime<Utc>) -
 
 fn finished(counts: &Counts, held_back: &[String]) -> RunEnd {
     let Counts { cells_failed, documents_rejected, documents, .. } = *counts;
-    let failures = (cells_failed > 0).then(|| {
-        let cells = if cells_failed == 1 { "1 cell".to_owned() } else { format!("{cells_failed} cells") };
-        format!("{cells} failed twice; see the view run_failure")
-    });
+    let failures = (cells_failed > 0).then(|| failed_twice(cells_failed));
     let rejected = are_too_many_rejected(documents_rejected, documents).then(|| {
         let example =
             counts.rejected_example.as_deref().map(|example| format!(", such as {example}")).unwrap_or_default();

@@ -12,27 +12,36 @@ use crate::store::Fence;
 /// Interval between two samples.
 const SAMPLE: Duration = Duration::from_millis(50);
 
+/// Time limit for reading or writing the figures: they are for people only, and must not delay a run or a stop.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The time of one run so far.
 #[derive(Debug)]
-pub(super) struct Timesheet(Mutex<TimeSpent>);
+pub(super) struct Timesheet {
+    spent: Mutex<TimeSpent>,
+    /// Whether the earlier time of the run is known. Otherwise nothing is recorded, because that would erase it.
+    is_whole: bool,
+}
 
 impl Timesheet {
-    /// Continues the time of a run that was opened or resumed `took` ago.
-    pub(super) fn since_opening(mut before: TimeSpent, took: Duration) -> Self {
-        before.add(Wait::Database, took);
-        Self(Mutex::new(before))
-    }
-
-    pub(super) fn so_far(&self) -> TimeSpent {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn so_far(&self) -> TimeSpent {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn add(&self, wait: Wait, took: Duration) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(wait, took);
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).add(wait, took);
     }
 }
 
 impl Runner {
+    /// Continues the time of a run that was opened or resumed `took` ago.
+    pub(super) async fn timesheet(&self, fence: Fence, took: Duration) -> Timesheet {
+        let before = tokio::time::timeout(PATIENCE, self.store.time_spent(fence.run)).await.ok().and_then(Result::ok);
+        let sheet = Timesheet { is_whole: before.is_some(), spent: Mutex::new(before.unwrap_or_default()) };
+        sheet.add(Wait::Database, took);
+        sheet
+    }
+
     /// Samples what the run waits for, until the future is dropped.
     pub(super) async fn keep_time(&self, sheet: &Timesheet) -> std::convert::Infallible {
         let mut last = Instant::now();
@@ -46,9 +55,10 @@ impl Runner {
 
     /// Writes the time so far into the run's row.
     pub(super) async fn record_time(&self, fence: Fence, sheet: &Timesheet) {
-        if let Err(error) = self.store.record_time(fence, &sheet.so_far()).await {
-            // The figures are for people only, and the next heartbeat writes them again.
-            tracing::debug!(error = &error as &dyn std::error::Error, "the time of the run could not be recorded");
+        if sheet.is_whole {
+            let spent = sheet.so_far();
+            // Errors are ignored: the next heartbeat writes the figures again.
+            tokio::time::timeout(PATIENCE, self.store.record_time(fence, &spent)).await.ok();
         }
     }
 

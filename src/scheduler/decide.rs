@@ -173,11 +173,13 @@ fn settle(tick: Tick, now: DateTime<Utc>, past: Past<'_>, windows: Windows) -> O
     if next.is_some() || history.iter().any(|run| run.scheduled_for.is_some_and(|other| other > tick)) {
         return skip("missed, and only the latest missed tick is caught up".to_owned());
     }
-    if late <= ON_TIME {
+    // The tick itself was not in the pause. It is caught up after the pause, or skipped at the end of its window.
+    let may_start = past.pause_at(now).is_none();
+    if late <= ON_TIME && may_start {
         return Some(Decision::Start { tick, trigger: Trigger::Schedule });
     }
     if late <= span(windows.catch_up) {
-        return Some(Decision::Start { tick, trigger: Trigger::CatchUp });
+        return may_start.then_some(Decision::Start { tick, trigger: Trigger::CatchUp });
     }
     // Ticks before the installation are not recorded as skipped.
     let existed = history.iter().any(|run| run.started_at <= tick);

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::{Error, Store};
-use crate::domain::run::{RequestId, RequestedScope, RunId, RunRequest, Scope, Status};
+use crate::domain::run::{RequestId, RequestedScope, RunId, RunRequest, Scope};
 
 /// A request that no daemon has answered for this long expires.
 const EXPIRES_AFTER: TimeDelta = TimeDelta::days(1);
@@ -49,20 +49,24 @@ impl Store {
                 return Ok(Some(request));
             }
             let reason = format!("requested by {}; no daemon could start it within a day", request.by);
-            self.reject_request(&request, Status::Skipped, &reason, (host, now)).await?;
+            match self.reject_request(&request, &reason, host, now).await {
+                // Another daemon has recorded it.
+                Ok(()) | Err(Error::Superseded(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 
-    /// Answers a request with a row of the history, because no run is started for it: its status is `skipped` or `failed`.
+    /// Answers a request with a skipped row of the history, because no run is started for it.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn reject_request(
         &self,
         request: &RunRequest,
-        status: Status,
         reason: &str,
-        (host, now): (&str, DateTime<Utc>),
+        host: &str,
+        now: DateTime<Utc>,
     ) -> Result<(), Error> {
         let RunRequest { id, scope, .. } = request;
         let scope = Scope { stations: scope.stations.clone(), keywords: scope.keywords.clone(), failed_cells_of: None };
@@ -70,8 +74,7 @@ impl Store {
         let run = sqlx::query_scalar!(
             "insert into crawl_run (trigger, status, reason, coverage, scope, started_at, finished_at, heartbeat_at, version,
                  host)
-             values ('request', $1, $2, 'station', $3, $4, $4, $4, $5, $6) returning crawl_run_id",
-            status.as_str(),
+             values ('request', 'skipped', $1, 'station', $2, $3, $3, $3, $4, $5) returning crawl_run_id",
             reason,
             (!scope.is_everything()).then_some(Json(&scope)) as Option<Json<&Scope>>,
             now,

@@ -201,7 +201,7 @@ async fn a_daemon_answers_requests_in_order_with_its_own_configuration() {
     trigger  status     scope                                           reason
     request  succeeded  {"keywords": ["카페"], "stations": ["서울역"]}  –
     request  succeeded  –                                               –
-    request  failed     {"keywords": [], "stations": ["없는역"]}        could not plan the run: no station is called "없는역"
+    request  skipped    {"keywords": [], "stations": ["없는역"]}        could not plan the run: no station is called "없는역"
     "#);
     assert!(stage.value::<bool>("select bool_and(requested_by like '%@%, role %') from run_request").await);
     let runs = stage.program(&["runs"]).finish().await.expect_code(0).stdout;
@@ -340,7 +340,7 @@ async fn a_request_for_failed_cells_needs_a_full_run() {
 
     assert_snapshot!(stage.rows("select trigger, status, scope, cells_total from crawl_run order by crawl_run_id").await, @r#"
     trigger  status     scope                                                   cells_total
-    request  failed     –                                                       0
+    request  skipped    –                                                       0
     request  partial    –                                                       6
     request  succeeded  {"keywords": [], "stations": [], "failed_cells_of": 2}  3
     "#);

@@ -11,7 +11,7 @@ use tracing::info;
 use super::proven::Proven;
 use crate::crawl::cover::Circles;
 use crate::crawl::searches::Searches;
-use crate::domain::cell::{CellArea, CellNo, Shown};
+use crate::domain::cell::{CellArea, CellNo, Shown, failed_twice};
 use crate::domain::geo::{Area, Circle, LatLng, Rect};
 use crate::domain::keyword::KeywordId;
 use crate::domain::run::RunId;
@@ -38,7 +38,7 @@ pub(super) struct Judged {
 }
 
 /// Evaluates the cells of a run without pending cells; `covered` are the stations in its scope. If the run reads the failed
-/// cells of an earlier run again, the other cells of that run count for the coverage of a station as well.
+/// cells of an earlier run again, the other cells of that run may count for the coverage of a station as well.
 pub(super) async fn judge(
     store: &Store,
     (run, failed_cells_of): (RunId, Option<RunId>),
@@ -81,9 +81,14 @@ pub(super) async fn judge(
     Ok(judged)
 }
 
-/// The cells of an earlier run that did not fail.
+/// The cells of an earlier run that did not fail. They count only if its failed cells are all that was wrong with the run, and
+/// it is the newest full run: otherwise its cells prove nothing, or a newer run has recorded the coverage.
 async fn earlier_leaves(store: &Store, run: Option<RunId>) -> Result<Vec<Leaf>, store::Error> {
     let Some(run) = run else { return Ok(Vec::new()) };
+    let is_newest = store.last_full_run().await? == Some(run);
+    if !is_newest || store.reason_of(run).await? != Some(failed_twice(store.counts(run).await?.cells_failed)) {
+        return Ok(Vec::new());
+    }
     let leaves = store.leaves(run).await?;
     Ok(leaves.into_iter().filter(|leaf| leaf.shown.is_some()).collect())
 }

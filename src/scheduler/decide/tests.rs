@@ -416,6 +416,17 @@ fn a_pause_that_ended_before_the_tick_or_began_after_it_changes_nothing() {
 }
 
 #[test]
+fn a_tick_before_the_pause_is_caught_up_after_it() {
+    let history = [served(1, weeks_before(1))];
+    let pause = SchedulePause { since: after_tick(600), ..pause() };
+    let decided = |seconds| paused(after_tick(seconds), &history, std::slice::from_ref(&pause));
+
+    assert_eq!(decided(30), start(Trigger::Schedule));
+    assert_eq!(decided(1200), Decision::Wait);
+    assert_eq!(decided(7200), start(Trigger::CatchUp));
+}
+
+#[test]
 fn a_full_run_that_a_user_started_serves_a_tick_in_a_pause() {
     let history = [by_hand_after(2, 60, Status::Succeeded), served(1, weeks_before(1))];
 

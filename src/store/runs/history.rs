@@ -137,6 +137,15 @@ impl Store {
         Ok(run.fetch_optional(&self.pool).await?.map(RunId))
     }
 
+    /// The reason of a run.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn reason_of(&self, run: RunId) -> Result<Option<String>, Error> {
+        let reason = sqlx::query_scalar!("select reason from crawl_run where crawl_run_id = $1", run.0);
+        Ok(reason.fetch_optional(&self.pool).await?.flatten())
+    }
+
     /// The requests of the newest full run that was finished; `None` if there is none.
     ///
     /// # Errors
