@@ -10,9 +10,9 @@ alter table crawl_run
     add cancel_reason text;
 comment on column crawl_run.trigger is 'schedule: started at its tick, at most 60 s late; catch_up: started later; manual: started with `sanggwond crawl`; request: a daemon started it because of a row of run_request.';
 comment on column crawl_run.status is 'running; interrupted (stopped early, will be resumed); succeeded (every cell done); partial (finished, but cells failed, too many documents were rejected, or closings, changes or retirements were held back); failed (could not continue); cancelled (ended by `sanggwond cancel`); skipped (a tick or a request that was not run).';
-comment on column crawl_run.scope is 'What the run is limited to: {"stations": [names], "keywords": [queries], "failed_cells_of": crawl_run_id}, an empty list meaning all, and the last key only where it repeats the failed cells of another run; null: a full run.';
-comment on column crawl_run.cancel_requested_at is 'When `sanggwond cancel` asked the process that works on the run to end it; null: not cancelled.';
-comment on column crawl_run.cancel_reason is 'Who cancelled the run, and why; null: not cancelled.';
+comment on column crawl_run.scope is 'Limits of the run: {"stations": [names], "keywords": [queries]}, an empty list meaning all; with "failed_cells_of": crawl_run_id it reads only the failed cells of that run; null: a full run.';
+comment on column crawl_run.cancel_requested_at is 'When `sanggwond cancel` was called for the run; null: never. The run may have ended before its process knew.';
+comment on column crawl_run.cancel_reason is 'Who called `sanggwond cancel` for the run, and why; null: nobody.';
 
 create table schedule_pause (
     schedule_pause_id bigint generated always as identity primary key,
@@ -41,14 +41,14 @@ create table run_request (
     crawl_run_id bigint references crawl_run on delete cascade
 );
 create index run_request_run on run_request (crawl_run_id);
-comment on table run_request is 'A run that somebody requested from the daemons. A daemon answers it with a run of its own configuration, or after a day with a skipped row.';
+comment on table run_request is 'A run that somebody requested from the daemons. A daemon answers it with a run of its own configuration, or with a skipped row if it cannot be run or is a day old.';
 comment on column run_request.run_request_id is 'Key; requests are answered in this order.';
 comment on column run_request.scope is 'What to crawl: {"stations": [names], "keywords": [queries]}, an empty list meaning all, or {"failed": true}, the failed cells of the last full run.';
 comment on column run_request.requested_at is 'When it was requested.';
 comment on column run_request.requested_by is 'Who requested it: user@host where `sanggwond request` did, and the database role.';
 comment on column run_request.crawl_run_id is 'The row of the history that answers it; null while it waits.';
 
--- The only way for a role without the right to write to ask for a run; deploy/roles.sql grants it.
+-- Lets a role without write access request a run; deploy/roles.sql grants it.
 create function request_run(scope jsonb default '{}', requested_by text default null) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, sanggwond, pg_temp

@@ -39,7 +39,7 @@ async fn cancel(database: &Database, options: &Options) -> anyhow::Result<Exit> 
         RunId(run)
     } else {
         let unfinished = store.unfinished_runs().await?;
-        RunId(unfinished.first().context("no run is unfinished; there is nothing to cancel")?.crawl_run_id)
+        RunId(unfinished.first().context("there is no unfinished run to cancel")?.crawl_run_id)
     };
     let why = options.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     match store.cancel_run(run, &format!("cancelled by {}{why}", app::operator()), clock::now()).await? {
@@ -48,7 +48,9 @@ async fn cancel(database: &Database, options: &Options) -> anyhow::Result<Exit> 
         Cancelled::Finished(status) => bail!("run {run} has already ended as {status}; nothing was changed"),
         Cancelled::Unknown => bail!("there is no run {run}; `sanggwond runs` shows those that are kept"),
     }
-    print(&format!("run {run} is cancelled; what it has found is stored, and nothing catches up on it"))?;
+    print(&format!(
+        "run {run} is cancelled; what it has found is stored, and the tick that it was started for is not caught up"
+    ))?;
     Ok(Exit::Done)
 }
 

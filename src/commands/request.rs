@@ -26,7 +26,7 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
         let request = database.store.request_run(&scope, &app::operator()).await?;
         let daemons = database.store.daemons_alive(crate::clock::now()).await?;
         print(&match daemons {
-            0 => format!("request {} is stored, but no daemon is alive; it expires after a day", request.0),
+            0 => format!("request {} is stored, but no daemon is alive: start one; it expires after a day", request.0),
             _ => format!("request {} is stored; a daemon answers it within 10 s if no run is at work", request.0),
         })?;
         Ok(Exit::Done)

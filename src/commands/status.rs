@@ -151,7 +151,9 @@ fn verdict(standing: Standing) -> String {
 fn lines(of: &Situation, now: DateTime<Utc>) -> Vec<String> {
     let line = |head: &str, text: String| format!("{head:<10}  {}", visible(&text));
     let mut lines = vec![line("verdict", of.verdict.clone()), line("daemons", daemons(&of.daemons, now))];
-    lines.extend(of.unfinished_runs.iter().map(|run| line("at work", at_work(run, now))));
+    lines.extend(of.unfinished_runs.iter().map(|run| {
+        line(if run.status == Status::Running.as_str() { "at work" } else { "unfinished" }, at_work(run, now))
+    }));
     if let Some(run) = &of.last_full_run {
         lines.push(line("last run", last(run)));
     }
@@ -166,10 +168,8 @@ fn lines(of: &Situation, now: DateTime<Utc>) -> Vec<String> {
     let next = of.next_tick.map_or_else(|| "never: schedule.enabled is false".to_owned(), |tick| describe(&tick));
     lines.push(line("next run", next));
     if of.requests_waiting > 0 {
-        lines.push(line(
-            "requests",
-            format!("{} for a run waiting", counted(of.requests_waiting, "request", "requests")),
-        ));
+        lines
+            .push(line("requests", format!("{} waiting", counted(of.requests_waiting, "run request", "run requests"))));
     }
     let left = |used: i64, quota: u32| format!("{} of {}", count(used), count(quota));
     let (today, month) = (left(of.requests_today, of.daily_quota), left(of.requests_this_month, of.monthly_quota));

@@ -35,7 +35,7 @@ pub enum Origin {
     Demo,
     /// A configuration file.
     File(PathBuf),
-    /// A variable, or the file or credential that it names.
+    /// A variable, or the file or the folder of credentials that it names.
     Variable(String),
 }
 

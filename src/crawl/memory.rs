@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Memory of all fetched places, in bytes, at which no cell begins: for the batches that are being written, and for each request
-/// that may be in flight, because the more there are, the more open cells wait for their page delay.
+/// The first limit, in bytes, is the sum of a part for the batches that are being written, and a part for each request that may
+/// be in flight: the more there are, the more open cells wait for their page delay. With 5 requests it is 3.25 MiB.
 const BATCHES_BYTES: usize = 2 << 20;
 const IN_FLIGHT_BYTES: usize = 256 << 10;
 

@@ -10,13 +10,13 @@ use super::words::first_few;
 /// Wall-clock seconds of a run, by what it waited for. Each moment counts once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TimeSpent {
-    /// At least one request was in flight.
+    /// A request was in flight, and requests were not paused.
     pub requests_s: f64,
     /// Requests were paused, by the outcome that caused the pause.
     pub pauses_s: BTreeMap<String, f64>,
     /// No request was in flight, and the database was read or written; opening and reviewing the run included.
     pub database_s: f64,
-    /// Every open cell waited for the delay between two pages.
+    /// None of the above: open cells waited for the delay between two pages, or for the rate limit.
     pub page_delays_s: f64,
 }
 

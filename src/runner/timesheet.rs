@@ -34,7 +34,7 @@ impl Timesheet {
 }
 
 impl Runner {
-    /// Continues the time of a run that was opened or resumed `took` ago.
+    /// Loads the recorded time of a run, and adds `took`, the time since it was opened or resumed, as time in the database.
     pub(super) async fn timesheet(&self, fence: Fence, took: Duration) -> Timesheet {
         let before = tokio::time::timeout(PATIENCE, self.store.time_spent(fence.run)).await.ok().and_then(Result::ok);
         let sheet = Timesheet { is_whole: before.is_some(), spent: Mutex::new(before.unwrap_or_default()) };

@@ -1,5 +1,5 @@
 //! Benchmarks of crawls and of read queries. `cargo bench` measures the release binary and fails if a limit is exceeded.
-//! `cargo bench -- crawl` and `cargo bench -- reading` run only one of the two groups.
+//! `cargo bench -- crawl` runs one part; the parts are `crawl`, `weeks`, `complete` and `reading`.
 //!
 //! The stand-in of the API runs in a separate process, so that its work is not measured. It shares the processors with the
 //! binary and with PostgreSQL. PostgreSQL runs with `fsync = off` unless `DATABASE_URL` is set, so the rates are comparable
@@ -54,7 +54,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         for world in complete::WORLDS {
             complete::compare(&mut table, &all, world).await?;
         }
-        complete::memory(&mut table, &all).await?;
+        complete::at_work(&mut table, &all).await?;
     }
     if is_wanted("reading") {
         reading::measure(&mut table, &all).await?;

@@ -39,7 +39,9 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
         killed.signal(Signal::SIGKILL);
         killed.finish().await;
     }
-    let last = daemon(&stage).start();
+    let mut last = daemon(&stage).start();
+    // Before that, a signal would end it without its handler.
+    last.says("the schedule is disabled").await;
     let answered = "select count(*) = count(*) filter (where r.status = 'succeeded')
         from run_request q left join crawl_run r using (crawl_run_id)";
     stage.becomes_true(answered).await;

@@ -163,7 +163,7 @@ async fn a_run_without_a_process_is_cancelled_at_once() {
     let finished = stage.program(&["cancel", "3"]).finish().await.expect_code(1);
     let unknown = stage.program(&["cancel", "99"]).finish().await.expect_code(1);
 
-    assert!(nothing.stderr.contains("no run is unfinished; there is nothing to cancel"), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("there is no unfinished run to cancel"), "{}", nothing.stderr);
     assert!(twice.stdout.starts_with("run 2 is cancelled"), "{}", twice.stdout);
     assert!(
         finished.stderr.contains("run 3 has already ended as succeeded; nothing was changed"),
@@ -241,7 +241,7 @@ async fn a_request_that_no_daemon_starts_within_a_day_expires_and_is_in_the_hist
     daemon.says("nothing is due").await;
     daemon.terminate().await.expect_code(0);
 
-    assert_eq!(alone.stdout, "request 1 is stored, but no daemon is alive; it expires after a day\n");
+    assert_eq!(alone.stdout, "request 1 is stored, but no daemon is alive: start one; it expires after a day\n");
     let row: String = stage.value("select concat_ws(' ', trigger, status, reason) from crawl_run").await;
     assert!(
         row.starts_with("request skipped requested by ") && row.ends_with("; no daemon could start it within a day"),

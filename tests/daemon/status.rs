@@ -71,7 +71,7 @@ async fn the_screen_shows_daemons_the_last_run_the_pause_and_what_waits() {
     assert_eq!(line(&screen, "quota"), "8 of 100,000 requests used today, 8 of 3,000,000 this month");
     assert!(line(&screen, "next run").starts_with("Mon "), "{screen}");
     assert_eq!(line(&alone, "daemons"), "none is alive");
-    assert_eq!(line(&alone, "requests"), "1 request for a run waiting");
+    assert_eq!(line(&alone, "requests"), "1 run request waiting");
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["last_full_run"]["crawl_run_id"], 1);
     assert_eq!(json["daemons"].as_array().unwrap().len(), 1);
