@@ -107,8 +107,13 @@ impl Scheduler {
                 Some(()) = woken.recv() => {}
                 _ = heartbeat.tick() => {}
                 _ = requests.tick() => {
+                    let has_request = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        has_request = self.runner.store.has_request() => has_request,
+                    };
                     // Errors are ignored here: the next heartbeat finds them.
-                    if !self.runner.store.has_request().await.unwrap_or(false) {
+                    if !has_request.unwrap_or(false) {
                         continue;
                     }
                 }

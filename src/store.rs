@@ -47,7 +47,7 @@ pub use cells::{FailedCells, Leaf, Ledger, PlannedCell};
 pub use connection::Target;
 use connection::{NEEDED, WANTED};
 pub use coverage::StationCoverage;
-pub use daemons::DaemonId;
+pub use daemons::{DaemonId, SILENT_AFTER};
 pub use doubts::{Doubt, DoubtKind, DoubtTally};
 pub use inventory::RowsLost;
 pub use known::KnownPlaces;

@@ -5,15 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::TimeDelta;
 
 use super::output::print;
 use super::{Context, Exit};
 use crate::app::{self, Database};
+use crate::store::SILENT_AFTER;
 use crate::{clock, kakao};
-
-/// A daemon whose row is older than this is unhealthy. It updates its row every 30 s; two updates may be missed.
-const SILENT_AFTER: TimeDelta = TimeDelta::seconds(90);
 
 /// Time limit for the response of the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -21,10 +21,7 @@ use crate::domain::time_spent::TimeSpent;
 use crate::domain::words::{count, counted};
 use crate::scheduler::decide::Past;
 use crate::scheduler::standing::{Standing, standing};
-use crate::store::{ChangeCounts, DaemonRow, HistoryRow, Store, UnfinishedRun};
-
-/// A daemon whose row is older than this is not counted as alive. It updates its row every 30 s.
-const SILENT_AFTER: TimeDelta = TimeDelta::seconds(90);
+use crate::store::{ChangeCounts, DaemonRow, HistoryRow, SILENT_AFTER, Store, UnfinishedRun};
 
 /// Number of runs among which the last full one is looked for.
 const LOOK_BACK: i64 = 200;

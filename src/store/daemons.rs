@@ -4,6 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Error, Store};
 
+/// A daemon whose row is older than this is not alive. It updates its row every 30 s; two updates may be missed.
+pub const SILENT_AFTER: TimeDelta = TimeDelta::seconds(90);
+
 /// The row of a daemon is deleted after this long without a heartbeat.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(1);
 
@@ -59,14 +62,14 @@ impl Store {
         Ok(())
     }
 
-    /// The number of daemons with a heartbeat in the last 90 s; they update it every 30 s.
+    /// The number of daemons that are alive.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn daemons_alive(&self, now: DateTime<Utc>) -> Result<i64, Error> {
         let alive = sqlx::query_scalar!(
             r#"select count(*) as "alive!" from daemon where heartbeat_at > $1"#,
-            now - TimeDelta::seconds(90)
+            now - SILENT_AFTER
         );
         Ok(alive.fetch_one(&self.pool).await?)
     }
