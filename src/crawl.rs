@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info};
 
-use crate::domain::cell::{Cell, CellArea};
+use crate::domain::cell::Cell;
 use crate::domain::station::StationMap;
 use crate::kakao;
 use crate::store::{self, Findings};
@@ -47,10 +47,6 @@ use writer::{Inbox, Writer};
 
 /// Maximum number of outcomes that wait for the writer.
 const MAX_WAITING_OUTCOMES: usize = 64;
-
-/// Number of known places per station from which the places of a new keyword can be estimated well enough. Until then, a first
-/// run reads the rectangles of one keyword after the other.
-const KNOWN_PER_STATION: usize = 40;
 
 /// What a run will do, as it was stored when the run was opened.
 #[derive(Debug)]
@@ -104,7 +100,7 @@ impl Crawl {
         let reading = self.writer.progress.in_database();
         self.recall().await?;
         let divisions = Divisions::new(store.ledger(run).await?, &self.plan.circles, &self.plan.known);
-        let forecast = Forecast::new(store.pages_before(run).await?, &self.plan.known);
+        let forecast = Forecast::new(store.pages_before(run).await?, &self.plan.known, self.plan.circles.count());
         drop(reading);
         loop {
             let mut cells = store.pending_cells(run).await?;
@@ -120,7 +116,6 @@ impl Crawl {
             // Cells that failed once are attempted again after all others, because a temporary problem may have passed by then.
             if cells.iter().any(|cell| cell.failures == 0) {
                 cells.retain(|cell| cell.failures == 0);
-                self.keep_first_keyword(&mut cells);
             } else {
                 let second = cells.len();
                 info!(cells = second, "{second} cells failed; each is attempted once more");
@@ -134,16 +129,6 @@ impl Crawl {
                 Some(Reason::Stopped) => return Ok(None),
                 Some(Reason::Failed(error)) => return Err(error),
             }
-        }
-    }
-
-    /// Where little is known, only the rectangles of one keyword are read: those of the next can be divided better afterwards.
-    fn keep_first_keyword(&self, cells: &mut Vec<Cell>) {
-        let rectangles = cells.iter().filter(|cell| matches!(cell.area, CellArea::Within(_)));
-        // Not the keyword of the first cell: sub-rectangles come after all cells that were planned.
-        let Some(first) = rectangles.map(|cell| cell.keyword).min() else { return };
-        if self.plan.known.count() < KNOWN_PER_STATION * self.plan.circles.count() {
-            cells.retain(|cell| cell.keyword == first);
         }
     }
 

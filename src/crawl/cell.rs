@@ -84,7 +84,16 @@ impl Reading<'_> {
 
     /// Reads a rectangle. If the result is doubtful or incomplete, it is read once more; if it is truncated, it is divided.
     async fn rect(&mut self, cell: Cell, search: Search<'_>, rect: Rect) -> Result<(Ending, Evidence), Error> {
-        let mut evidence = self.pages(search).await?;
+        let divisions = self.reader.divisions;
+        let mut learned = 0;
+        let learn_and_stop_early = |evidence: &Evidence| {
+            if !evidence.is_truncated() {
+                divisions.learn(cell.keyword, &evidence.places()[learned..]);
+                learned = evidence.places().len();
+            }
+            evidence.is_truncated()
+        };
+        let mut evidence = self.pages_until(search, learn_and_stop_early).await?;
         // Rejected documents are no reason to read again: they would be rejected in the other order, too.
         if evidence.is_doubtful() || (!evidence.is_truncated() && !evidence.is_whole()) {
             self.pause().await?;
@@ -92,14 +101,12 @@ impl Reading<'_> {
             self.share.keep(evidence.size_bytes());
         }
         if !evidence.is_truncated() {
-            self.reader.divisions.learn(cell.keyword, &evidence);
             return Ok((done(&evidence), evidence));
         }
         if evidence.is_outside() {
             // Dividing would not help: the answers for the sub-rectangles would be just as wrong.
             return Err(Error::Cell("the answer lies outside the rectangle that was asked for".to_owned()));
         }
-        let divisions = self.reader.divisions;
         let (total_count, pages) = (evidence.total_count(), evidence.pages());
         if !divisions.concern(rect) {
             // Its stations were retired or moved after the run began.
@@ -162,7 +169,7 @@ impl Reading<'_> {
     async fn pages_until(
         &mut self,
         mut search: Search<'_>,
-        is_enough: impl Fn(&Evidence) -> bool,
+        mut is_enough: impl FnMut(&Evidence) -> bool,
     ) -> Result<Evidence, Error> {
         let mut evidence = Evidence::of(search.area);
         loop {

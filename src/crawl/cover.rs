@@ -17,7 +17,9 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use crate::domain::geo::{Circle, LatLng, Rect};
-use cut::{Demand, cut, halves, is_heap, is_tiny, longer};
+use cut::{Demand, cut, halves, is_heap, longer};
+
+pub(super) use cut::is_tiny;
 pub use requests::Requests;
 
 /// Higher counts of the API are reduced to this one, so that one wrong answer does not create thousands of cells.

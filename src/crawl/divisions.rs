@@ -13,6 +13,7 @@ use super::known::Known;
 use crate::domain::cell::{Cell, CellNo, Evidence, OVER_LIMIT};
 use crate::domain::geo::{LatLng, Rect};
 use crate::domain::keyword::KeywordId;
+use crate::domain::place::Place;
 use crate::store::Ledger;
 
 /// Maximum number of cells per planned cell.
@@ -67,9 +68,9 @@ impl<'a> Divisions<'a> {
         ))
     }
 
-    /// Learns where the places of a rectangle are, for the division of others.
-    pub(super) fn learn(&self, keyword: KeywordId, evidence: &Evidence) {
-        self.known.add(keyword, evidence.places().iter().map(|place| place.position));
+    /// Learns where places of a rectangle are, for the division of others.
+    pub(super) fn learn(&self, keyword: KeywordId, places: &[Place]) {
+        self.known.add(keyword, places.iter().map(|place| place.position).collect());
     }
 
     /// The sub-rectangles of a truncated rectangle; none if it cannot be divided.

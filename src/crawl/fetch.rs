@@ -19,8 +19,9 @@ use crate::domain::keyword::KeywordId;
 /// Maximum number of open cells. Most of them wait for their page delay, and the limit on memory applies to them as well.
 const MAX_OPEN_CELLS: usize = 512;
 
-/// Maximum number of open cells without their first page. Pages that are due go before them, so more would not be faster.
-const MAX_BEGINNING_CELLS: usize = 128;
+/// Maximum number of open cells without their first page, for each request that may be in flight. With two, the next request
+/// waits while one is in flight. With more, cells would begin before those that are found in the meantime and should go first.
+const BEGINNING_CELLS: usize = 2;
 
 /// What connects fetching with the writer.
 pub(super) struct Connections {
@@ -43,18 +44,21 @@ impl Fetching<'_> {
     /// Fetches cells until the queue is empty and nothing is left that could add to it, or until the work ends early.
     pub(super) async fn all(&self, mut queue: Queue<'_>, connections: Connections) {
         let Connections { outcomes, mut divided, hurry } = connections;
-        let memory = Memory::new(self.reader.api.client.gate().max_in_flight());
-        let beginnings = Arc::new(Semaphore::new(MAX_BEGINNING_CELLS));
+        let max_in_flight = self.reader.api.client.gate().max_in_flight();
+        let memory = Memory::new(max_in_flight);
+        let beginnings = Arc::new(Semaphore::new(BEGINNING_CELLS * max_in_flight));
         // Divided cells that are not written yet: their sub-rectangles have no numbers.
         let dividing = AtomicUsize::new(0);
         let mut open = FuturesUnordered::new();
+        let mut next = None;
         loop {
             let may_begin = !self.early_end.no_new_cells.is_cancelled();
             let is_dividing = dividing.load(Relaxed) > 0;
-            if open.is_empty() && !(may_begin && (is_dividing || !queue.is_empty())) {
+            next = next.or_else(|| queue.next(open.is_empty() && !is_dividing));
+            if open.is_empty() && !(may_begin && (is_dividing || next.is_some())) {
                 return;
             }
-            if is_dividing && queue.is_empty() {
+            if is_dividing && next.is_none() {
                 hurry.notify_one();
             }
             tokio::select! {
@@ -68,9 +72,9 @@ impl Fetching<'_> {
                     queue.extend(cells);
                 }
                 Ok(beginning) = Arc::clone(&beginnings).acquire_owned(),
-                    if may_begin && !queue.is_empty() && open.len() < MAX_OPEN_CELLS =>
+                    if may_begin && next.is_some() && open.len() < MAX_OPEN_CELLS =>
                 {
-                    if let Some(cell) = queue.next() {
+                    if let Some(cell) = next.take() {
                         open.push(self.cell(cell, beginning, memory.share(), (&outcomes, &dividing)));
                     }
                 }

@@ -1,6 +1,7 @@
 //! The positions of known places, from which rectangles are planned and divided.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use super::cover::{Crowd, Requests};
@@ -18,6 +19,8 @@ pub struct Known {
     before: BTreeMap<KeywordId, Tiles>,
     /// What this run has found by keywords of which nothing was known before.
     now: Mutex<BTreeMap<KeywordId, Tiles>>,
+    /// Number of positions in both.
+    count: AtomicUsize,
     churn: BTreeMap<KeywordId, Churn>,
 }
 
@@ -29,15 +32,15 @@ impl Known {
     /// Indexes the known places.
     #[must_use]
     pub fn new(KnownPlaces { positions, churn }: KnownPlaces) -> Self {
+        let count = AtomicUsize::new(positions.values().map(Vec::len).sum());
         let indexed = positions.into_iter().map(|(keyword, positions)| (keyword, Tiles::new(positions)));
-        Self { before: indexed.collect(), now: Mutex::default(), churn }
+        Self { before: indexed.collect(), now: Mutex::default(), count, churn }
     }
 
     /// Number of known positions of all keywords.
     #[must_use]
     pub fn count(&self) -> usize {
-        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        self.before.values().chain(now.values()).flat_map(|tiles| tiles.0.values()).map(Vec::len).sum()
+        self.count.load(Relaxed)
     }
 
     /// Whether places of a keyword were known before this run.
@@ -59,8 +62,9 @@ impl Known {
     }
 
     /// Adds the positions that a keyword has found in a rectangle, if nothing was known of it before this run.
-    pub fn add(&self, keyword: KeywordId, positions: impl IntoIterator<Item = LatLng>) {
+    pub fn add(&self, keyword: KeywordId, positions: Vec<LatLng>) {
         if !self.has(keyword) {
+            self.count.fetch_add(positions.len(), Relaxed);
             self.now.lock().unwrap_or_else(PoisonError::into_inner).entry(keyword).or_default().extend(positions);
         }
     }
@@ -145,8 +149,8 @@ mod tests {
         let (old, new) = (KeywordId(1), KeywordId(2));
         let known = known(old, vec![at(37.5, 127.0)]);
 
-        known.add(new, [at(37.6, 127.0)]);
-        known.add(old, [at(37.7, 127.0)]);
+        known.add(new, vec![at(37.6, 127.0)]);
+        known.add(old, vec![at(37.7, 127.0)]);
 
         assert_eq!(known.count(), 2);
         let crowd = |keyword, shown| known.crowd(keyword, Rect::GLOBE, 100, &[shown]);

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
+use super::cover;
 use super::known::Known;
 use crate::domain::cell::{Cell, CellArea, CellNo, PAGE_SIZE};
 use crate::domain::keyword::KeywordId;
@@ -13,6 +14,14 @@ use crate::domain::station::StationId;
 
 /// Maximum number of pages of an area that is not divided.
 const MAX_PAGES: u32 = 3;
+
+/// Number of known places per station from which the rectangles of any keyword are divided well enough. Until then, a first run
+/// reads one keyword after the other; the next begins when requests could be sent and the one before has none that is due.
+const ENOUGH_PER_STATION: usize = 40;
+
+/// Number of known places per station below which the next keyword does not even begin then: it waits until the one before is
+/// complete.
+const LEAST_PER_STATION: usize = 1;
 
 /// The number of pages of each station and keyword in the last run.
 pub(super) type PagesBefore = BTreeMap<(StationId, KeywordId), u32>;
@@ -22,21 +31,32 @@ pub(super) type PagesBefore = BTreeMap<(StationId, KeywordId), u32>;
 pub(super) struct Forecast<'a> {
     before: PagesBefore,
     known: &'a Known,
+    /// Number of stations of the run.
+    stations: usize,
 }
 
 impl<'a> Forecast<'a> {
-    pub(super) fn new(before: PagesBefore, known: &'a Known) -> Self {
-        Self { before, known }
+    pub(super) fn new(before: PagesBefore, known: &'a Known, stations: usize) -> Self {
+        Self { before, known, stations }
+    }
+
+    /// Whether fewer places are known than this number per station.
+    fn knows_less_than(&self, per_station: usize) -> bool {
+        self.known.count() < per_station * self.stations
     }
 
     /// The expected number of pages of a cell: those that the last run read around the station, or those of the known
     /// positions in the rectangle. One more than a search can have if the rectangle will be divided, because more cells
-    /// follow. `None` if nothing is known.
+    /// follow. Two more if it is too small to be divided: if it holds too much, its places are searched for one after the
+    /// other in a dozen ways, which takes longest. `None` if nothing is known.
     fn pages(&self, cell: &Cell) -> Option<u32> {
         let rect = match cell.area {
             CellArea::Around(station) => return self.before.get(&(station, cell.keyword)).copied(),
             CellArea::Within(rect) => rect,
         };
+        if cover::is_tiny(rect) {
+            return Some(MAX_PAGES + 2);
+        }
         if !self.known.has(cell.keyword) {
             return None;
         }
@@ -55,6 +75,8 @@ pub(super) struct Queue<'a> {
     foreseen: BTreeMap<(Reverse<u32>, CellNo), Cell>,
     /// Cells without a forecast. They are as long as the cells of their keyword that were read, on average.
     unforeseen: BTreeMap<KeywordId, Unforeseen>,
+    /// The keyword whose rectangles go before those of all others, because too little was known when it began.
+    first: Option<KeywordId>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +87,11 @@ struct Unforeseen {
 }
 
 impl Unforeseen {
+    /// Whether its cells are rectangles; all cells of a keyword are of one kind.
+    fn has_rectangles(&self) -> bool {
+        matches!(self.cells.front(), Some(Cell { area: CellArea::Within(_), .. }))
+    }
+
     /// The average number of pages; the maximum if no cell of the keyword was read yet.
     fn pages(&self) -> f64 {
         if self.read_cells == 0 { MAX_PAGES.into() } else { f64::from(self.read_pages) / f64::from(self.read_cells) }
@@ -74,7 +101,7 @@ impl Unforeseen {
 impl<'a> Queue<'a> {
     /// An empty queue.
     pub(super) fn new(forecast: &'a Forecast<'a>) -> Self {
-        Self { forecast, foreseen: BTreeMap::new(), unforeseen: BTreeMap::new() }
+        Self { forecast, foreseen: BTreeMap::new(), unforeseen: BTreeMap::new(), first: None }
     }
 
     /// Adds cells.
@@ -95,13 +122,12 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Takes the cell with the most expected pages.
-    pub(super) fn next(&mut self) -> Option<Cell> {
-        let waiting = self.unforeseen.iter().filter(|(_, keyword)| !keyword.cells.is_empty());
-        let longest = waiting.max_by(|(_, a), (_, b)| a.pages().total_cmp(&b.pages()));
-        let longest = longest.map(|(keyword, unforeseen)| (*keyword, unforeseen.pages()));
+    /// Takes the cell with the most expected pages. `None` if the queue is empty, or if its cells wait for what is at work;
+    /// `is_idle` says that nothing is.
+    pub(super) fn next(&mut self, is_idle: bool) -> Option<Cell> {
+        let unforeseen = self.next_keyword(is_idle).map(|(keyword, unforeseen)| (keyword, unforeseen.pages()));
         let foreseen = self.foreseen.first_key_value().map(|((Reverse(pages), _), _)| f64::from(*pages));
-        match longest {
+        match unforeseen {
             Some((keyword, pages)) if foreseen.is_none_or(|foreseen| foreseen < pages) => {
                 self.unforeseen.get_mut(&keyword)?.cells.pop_front()
             }
@@ -109,14 +135,28 @@ impl<'a> Queue<'a> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.foreseen.is_empty() && self.unforeseen.values().all(|keyword| keyword.cells.is_empty())
+    /// The keyword whose cells without a forecast go next.
+    fn next_keyword(&mut self, is_idle: bool) -> Option<(KeywordId, &Unforeseen)> {
+        let waiting = || self.unforeseen.iter().filter(|(_, keyword)| !keyword.cells.is_empty());
+        if self.forecast.knows_less_than(ENOUGH_PER_STATION) {
+            let lowest = waiting().find(|(_, keyword)| keyword.has_rectangles()).map(|(keyword, _)| *keyword);
+            let must_wait = !is_idle && self.forecast.knows_less_than(LEAST_PER_STATION);
+            if must_wait && self.first.is_some_and(|first| lowest.is_some_and(|lowest| first < lowest)) {
+                return None;
+            }
+            self.first = lowest;
+        }
+        let first = waiting().find(|(keyword, _)| Some(**keyword) == self.first);
+        let longest = || waiting().max_by(|(_, a), (_, b)| a.pages().total_cmp(&b.pages()));
+        first.or_else(longest).map(|(keyword, unforeseen)| (*keyword, unforeseen))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::geo::{LatLng, Rect};
+    use crate::store::KnownPlaces;
 
     fn cell(no: i32, keyword: i32) -> Cell {
         let area = CellArea::Around(StationId(no));
@@ -124,7 +164,7 @@ mod tests {
     }
 
     fn rest(queue: &mut Queue<'_>) -> Vec<i32> {
-        std::iter::from_fn(|| queue.next()).map(|cell| cell.no.0).collect()
+        std::iter::from_fn(|| queue.next(false)).map(|cell| cell.no.0).collect()
     }
 
     #[test]
@@ -132,7 +172,7 @@ mod tests {
         let known = Known::default();
         let pages = [(1, 1), (2, 3), (3, 2), (4, 3)];
         let before = pages.map(|(station, pages)| ((StationId(station), KeywordId(1)), pages));
-        let forecast = Forecast::new(before.into(), &known);
+        let forecast = Forecast::new(before.into(), &known, 4);
         let mut queue = Queue::new(&forecast);
 
         queue.extend((1..=4).map(|no| cell(no, 1)));
@@ -143,17 +183,51 @@ mod tests {
     #[test]
     fn without_a_last_run_the_keyword_with_the_longer_cells_goes_first() {
         let known = Known::default();
-        let forecast = Forecast::new(PagesBefore::new(), &known);
+        let forecast = Forecast::new(PagesBefore::new(), &known, 2);
         let mut queue = Queue::new(&forecast);
         queue.extend([cell(1, 1), cell(2, 2), cell(3, 1), cell(4, 2)]);
 
-        let [first, second] = [queue.next().unwrap(), queue.next().unwrap()];
+        let [first, second] = [queue.next(false).unwrap(), queue.next(false).unwrap()];
         queue.learn(KeywordId(1), 1);
         queue.learn(KeywordId(2), 3);
 
         assert_eq!([first.no.0, second.no.0], [2, 4], "no keyword is known yet");
         queue.extend([cell(5, 2), cell(6, 1)]);
         assert_eq!(rest(&mut queue), [5, 1, 3, 6]);
-        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_first_run_reads_one_keyword_after_the_other_until_enough_is_known() {
+        let rectangle = |no, keyword| Cell { area: CellArea::Within(Rect::GLOBE), ..cell(no, keyword) };
+        let position = LatLng::new(37.5, 127.0).unwrap();
+        let known = Known::default();
+        let forecast = Forecast::new(PagesBefore::new(), &known, 1);
+        let mut queue = Queue::new(&forecast);
+        queue.extend([rectangle(1, 1), rectangle(2, 2), rectangle(3, 3), rectangle(4, 3)]);
+
+        assert_eq!(rest(&mut queue), [1], "the second keyword waits for the places of the first");
+        assert_eq!(queue.next(true).unwrap().no.0, 2, "nothing is at work that could find any");
+        known.add(KeywordId(1), vec![position]);
+        assert_eq!(queue.next(false).unwrap().no.0, 3, "no request of an earlier keyword is due");
+        queue.extend([rectangle(5, 1)]);
+        assert_eq!(queue.next(false).unwrap().no.0, 5, "a part of a rectangle that was divided");
+        known.add(KeywordId(1), vec![position; ENOUGH_PER_STATION]);
+        queue.extend([rectangle(6, 2)]);
+        queue.learn(KeywordId(2), 1);
+        assert_eq!(rest(&mut queue), [4, 6]);
+    }
+
+    #[test]
+    fn rectangles_too_small_to_be_divided_go_first() {
+        let at = LatLng::new(37.5, 127.0).unwrap();
+        let rectangle = |no, rect| Cell { area: CellArea::Within(rect), ..cell(no, 1) };
+        let positions = [(KeywordId(1), vec![at; 50])].into();
+        let known = Known::new(KnownPlaces { positions, churn: BTreeMap::new() });
+        let forecast = Forecast::new(PagesBefore::new(), &known, 1);
+        let mut queue = Queue::new(&forecast);
+
+        queue.extend([rectangle(1, Rect::GLOBE), rectangle(2, Rect::at(LatLng::new(37.6, 127.0).unwrap()))]);
+
+        assert_eq!(rest(&mut queue), [2, 1]);
     }
 }

@@ -291,6 +291,6 @@ fn side_m(rect: Rect, axis: Axis) -> f64 {
 }
 
 /// Whether a rectangle is too small to be divided.
-pub(super) fn is_tiny(rect: Rect) -> bool {
+pub(in crate::crawl) fn is_tiny(rect: Rect) -> bool {
     longer(rect).1 <= MIN_SIDE_M
 }
