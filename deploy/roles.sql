@@ -67,4 +67,5 @@ grant insert, update, delete on sanggwond.crawl_run, sanggwond.crawl_cell, sangg
 grant insert, update on sanggwond.api_usage to sanggwond_writer;
 grant insert, update on sanggwond.schedule_pause to sanggwond_writer;
 grant update on sanggwond.run_request to sanggwond_writer;
+grant insert, update, delete on sanggwond.notice to sanggwond_writer;
 grant execute on function sanggwond.request_run to sanggwond_requester, sanggwond_writer;

@@ -21,7 +21,7 @@ use crate::domain::inventory::Inventory;
 use crate::domain::schedule::Schedule;
 use crate::domain::station::Station;
 use crate::kakao::Client;
-use crate::observe::{Observer, Vitals};
+use crate::observe::{Observer, Pages, Vitals};
 use crate::runner::{Meters, Retiring, Runner, Settings};
 use crate::scheduler::Scheduler;
 use crate::scheduler::decide::Windows;
@@ -141,7 +141,12 @@ impl Equipment {
     ///
     /// # Errors
     /// When the port cannot be bound.
-    pub async fn observer(&self, config: &Config, dropped: &Dropped) -> anyhow::Result<Option<Observer>> {
+    pub async fn observer<'a>(
+        &self,
+        config: &Config,
+        dropped: &Dropped,
+        pages: &'a dyn Pages,
+    ) -> anyhow::Result<Option<Observer<'a>>> {
         let Some(listen) = config.observe.listen else { return Ok(None) };
         let mut all = Registry::default();
         let registry = all.sub_registry_with_prefix("sanggwond");
@@ -153,9 +158,12 @@ impl Equipment {
         self.client.gate().register(registry);
         self.meters.register(registry);
         dropped.register(registry);
-        let observer = Observer::bind(listen, all, self.vitals.clone()).await;
+        let observer = Observer::bind(listen, all, self.vitals.clone(), pages).await;
         let observer = observer.with_context(|| format!("could not listen on {listen} (observe.listen)"))?;
-        info!("monitoring endpoints at http://{}: /metrics, /livez and /readyz", observer.address()?);
+        info!(
+            "pages and monitoring endpoints at http://{}: /, /report, /metrics, /livez and /readyz",
+            observer.address()?
+        );
         Ok(Some(observer))
     }
 }

@@ -21,6 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::domain::keyword::Keyword;
+use crate::domain::notice::Event;
 use crate::domain::price::Price;
 use crate::domain::quota::Quotas;
 use crate::domain::run::Coverage;
@@ -57,6 +58,8 @@ pub struct Config {
     pub history: History,
     /// The monitoring endpoints.
     pub observe: Observe,
+    /// How operators are told about full runs.
+    pub notify: Notify,
     /// What is logged, and where.
     pub log: Log,
     /// How the program stops.
@@ -190,6 +193,36 @@ pub struct Observe {
     pub listen: Option<SocketAddr>,
 }
 
+/// The keys of `[notify]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notify {
+    /// The URL of a monitor that expects a request for each full run.
+    #[serde(default, deserialize_with = "values::receiver")]
+    pub ping_url: Option<SecretString>,
+    /// The URL that messages are sent to.
+    #[serde(default, deserialize_with = "values::receiver")]
+    pub webhook_url: Option<SecretString>,
+    /// The events of which there is a message.
+    #[serde(deserialize_with = "values::events")]
+    pub on: Vec<Event>,
+    /// The form of the messages.
+    pub format: NoticeFormat,
+    /// The duration after which an unfinished run is late; `None`: twice the usual one.
+    #[serde(default, deserialize_with = "values::some_duration_above_zero")]
+    pub late_after: Option<Duration>,
+}
+
+/// The form of the messages of a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoticeFormat {
+    /// An object about the run, with a sentence in `text`.
+    Json,
+    /// Only the sentence, as Slack expects it.
+    Slack,
+}
+
 /// The keys of `[log]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -290,11 +323,14 @@ impl Config {
         if let Some(text) = read(path, file.is_some())? {
             let source = File::from_str(&text, FileFormat::Toml);
             let accepted = layers.add(&source, &path.display().to_string(), |_| Origin::File(path.to_owned()))?;
-            let has_secret = accepted.kakao.api_key.is_some() || accepted.database.url.is_some();
+            let Notify { ping_url, webhook_url, .. } = &accepted.notify;
+            let secrets = [&accepted.kakao.api_key, &accepted.database.url, ping_url, webhook_url];
+            let has_secret = secrets.into_iter().any(Option::is_some);
             warnings.extend(secret_file::warning(path).filter(|_| has_secret));
         }
         environment.check()?;
-        let secrets = "the environment (DATABASE_URL or KAKAO_REST_API_KEY, or their files)";
+        let secrets =
+            "the environment (DATABASE_URL, KAKAO_REST_API_KEY, NOTIFY_PING_URL or NOTIFY_WEBHOOK_URL, or their files)";
         layers.add(&environment.secrets()?, secrets, |name| Origin::Variable(environment.origin_of(name)))?;
         let variable = |name: &str| Origin::Variable(environment::variable_of(name));
         let mut config = layers.add(&environment.overrides(), "the environment (SANGGWOND_…)", variable)?;
@@ -317,6 +353,9 @@ impl Config {
             redaction::register(key.expose_secret());
         }
         if let Some(url) = &self.database.url {
+            redaction::register_url(url.expose_secret());
+        }
+        for url in [&self.notify.ping_url, &self.notify.webhook_url].into_iter().flatten() {
             redaction::register_url(url.expose_secret());
         }
         redaction::register_passwords(&self.kakao.base_url);

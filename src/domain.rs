@@ -9,6 +9,7 @@ pub mod geo;
 mod grid;
 pub mod inventory;
 pub mod keyword;
+pub mod notice;
 pub mod pause;
 pub mod place;
 pub mod price;

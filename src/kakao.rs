@@ -15,7 +15,6 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +25,7 @@ use crate::domain::cell::{Sort, Traffic};
 use crate::domain::geo::Area;
 use crate::domain::keyword::Keyword;
 use crate::domain::quota::Spent;
+use crate::http_client;
 use connections::Connections;
 use gate::{Gate, Permit, Priority};
 use known_good::KnownGood;
@@ -98,11 +98,9 @@ pub enum Error {
 /// Why a client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The HTTP client could not be created, usually because the machine has no certificate store.
-    #[error(
-        "could not prepare the HTTP client; it needs a certificate store (Debian: apt-get install ca-certificates)"
-    )]
-    Http(#[source] reqwest::Error),
+    /// The HTTP client could not be created.
+    #[error(transparent)]
+    Http(#[from] http_client::Error),
     /// The key contains characters that an HTTP header cannot hold.
     #[error("kakao.api_key does not fit an HTTP header")]
     Key,
@@ -139,25 +137,18 @@ impl Client {
     /// # Errors
     /// When the machine has no certificate store, or the key does not fit an HTTP header.
     pub fn new(settings: &config::Kakao, key: &SecretString) -> Result<Self, BuildError> {
-        // Fails if a provider is installed already, which is just as good.
-        rustls::crypto::ring::default_provider().install_default().ok();
         let mut authorization =
             HeaderValue::from_str(&format!("KakaoAK {}", key.expose_secret())).map_err(|_| BuildError::Key)?;
         authorization.set_sensitive(true);
         // An answer of the API may repeat the key.
         redaction::register(key.expose_secret());
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("sanggwond/", env!("CARGO_PKG_VERSION")))
+        let builder = http_client::builder(&settings.base_url)
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
             .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
             .timeout(settings.timeout)
-            .redirect(redirect::Policy::none())
             .pool_max_idle_per_host(settings.max_in_flight.get());
-        if is_loopback(&settings.base_url) {
-            builder = builder.no_proxy();
-        }
         Ok(Self {
-            http: builder.build().map_err(BuildError::Http)?,
+            http: http_client::build(builder)?,
             endpoint: format!("{}/v2/local/search/keyword.json", settings.base_url),
             timeout: settings.timeout,
             max_attempts: settings.max_attempts,
@@ -312,21 +303,4 @@ fn log_retry(search: &Search<'_>, attempts: &Attempts, wait: Option<Duration>) {
         None => "after the pause".to_owned(),
     };
     debug!(%keyword, page, "page {page} of {keyword} is requested again {when}: {why}");
-}
-
-/// An HTTP client for services on this machine, without a key and without a proxy.
-///
-/// # Errors
-/// When the machine has no certificate store.
-pub fn plain_client(timeout: Duration) -> Result<reqwest::Client, BuildError> {
-    rustls::crypto::ring::default_provider().install_default().ok();
-    reqwest::Client::builder().no_proxy().timeout(timeout).build().map_err(BuildError::Http)
-}
-
-fn is_loopback(base_url: &str) -> bool {
-    let host = reqwest::Url::parse(base_url).ok().and_then(|url| url.host_str().map(str::to_owned));
-    host.is_some_and(|host| {
-        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    })
 }

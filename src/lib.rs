@@ -112,9 +112,9 @@
 //! | 6 | [`app`] | builds the parts from the configuration |
 //! | 5 | [`scheduler`] | when to run: the cron job, the heartbeat, `decide` |
 //! | 4 | [`runner`] | one run, from its lock to its closed row |
-//! | 3 | [`crawl`], [`report`] | cells, pages, batches, the review; the page that people read |
+//! | 3 | [`crawl`], [`notify`], [`report`] | cells, pages, batches, the review; what operators are told; the page that people read |
 //! | 2 | [`kakao`], [`store`], [`stations`] | one outside system each: the API, PostgreSQL, the station file |
-//! | 1 | [`config`], [`clock`], [`core_dumps`], [`observe`], [`shutdown`], [`systemd`], [`telemetry`], [`threads`] | the process itself |
+//! | 1 | [`config`], [`clock`], [`core_dumps`], [`http_client`], [`observe`], [`shutdown`], [`systemd`], [`telemetry`], [`threads`] | the process itself |
 //! | 0 | [`domain`] | types and rules; no I/O, no async |
 //!
 //! [`standin`], a stand-in for the API, is outside the layers: only `commands` (for `--demo`) and the tests use it, and it uses
@@ -134,6 +134,7 @@
 //! | which stations are the same | `domain/station/` |
 //! | the status and reason of a run | `runner/ending.rs` |
 //! | what an operator does to runs | `store/pauses.rs`, `store/requests.rs`, `store/runs/cancelling.rs`, and their [`commands`] |
+//! | what operators are told, and when | `store/notices.rs` (what is noted), [`notify`] (how it is sent) |
 //! | a metric | [`observe`], and the `meters.rs` of `kakao` and `runner` |
 //! | the report | [`report`] draws it, `store/report/` reads it |
 
@@ -144,7 +145,9 @@ pub mod config;
 pub mod core_dumps;
 pub mod crawl;
 pub mod domain;
+pub mod http_client;
 pub mod kakao;
+pub mod notify;
 pub mod observe;
 pub mod report;
 pub mod runner;

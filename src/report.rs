@@ -3,6 +3,7 @@
 mod chart;
 mod element;
 mod headline;
+mod live;
 mod map;
 mod marks;
 mod page;
@@ -11,4 +12,5 @@ mod sections;
 mod table;
 mod words;
 
+pub use live::{Live, Progress, live, unavailable};
 pub use page::{Origin, page};

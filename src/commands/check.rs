@@ -21,6 +21,7 @@ use crate::domain::station::Station;
 use crate::domain::text;
 use crate::domain::words::{count, counted, first_few};
 use crate::kakao::{Client, Search};
+use crate::notify::Notifier;
 use crate::runner::Preview;
 use crate::store::{Purpose, SchemaState};
 
@@ -32,6 +33,9 @@ pub(super) struct Options {
     /// Only print the settings in force, each with where it came from; secrets are not shown
     #[arg(long, conflicts_with = "coverage")]
     settings: bool,
+    /// Only send a test to the receivers of `notify`
+    #[arg(long, conflicts_with_all = ["coverage", "settings"])]
+    notify: bool,
     /// The station for --coverage; the suffix 역 may be omitted
     #[arg(long, value_name = "NAME", requires = "coverage", value_parser = text::name)]
     station: Option<String>,
@@ -42,6 +46,9 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
     let config = &context.config;
     if options.settings {
         return print_settings(config);
+    }
+    if options.notify {
+        return test_receivers(config).await;
     }
     let schedule = config.schedule.parse()?;
     print(&format!("ok      configuration: \"{}\" ({})", schedule.expression(), schedule.zone()))?;
@@ -77,6 +84,18 @@ fn print_settings(config: &Config) -> anyhow::Result<Exit> {
     let rows: Vec<_> = config.settings.iter().map(row).collect();
     lines(&COLUMNS, &rows, width()).iter().try_for_each(|line| print(line))?;
     Ok(Exit::Done)
+}
+
+/// Sends a test to each receiver.
+async fn test_receivers(config: &Config) -> anyhow::Result<Exit> {
+    let results = Notifier::new(&config.notify)?.test().await;
+    anyhow::ensure!(!results.is_empty(), "there is no receiver; set notify.ping_url or notify.webhook_url");
+    let mut are_all_told = true;
+    for (channel, result) in results {
+        let accepted = result.map(|()| ("it accepted the test".to_owned(), ())).map_err(Into::into);
+        are_all_told &= tell(channel.as_str(), accepted)?.is_some();
+    }
+    Ok(if are_all_told { Exit::Done } else { Exit::Failed })
 }
 
 /// The checks that need the database, in the order in which they depend on each other.

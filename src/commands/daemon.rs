@@ -8,12 +8,14 @@ use chrono_tz::Asia::Seoul;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::pages::DaemonPages;
 use super::{Context, Exit};
 use crate::app::{self, Database, Equipment};
 use crate::clock;
 use crate::config::Config;
 use crate::crawl::progress::Snapshot;
 use crate::domain::schedule::Schedule;
+use crate::notify::Notifier;
 use crate::scheduler::Scheduler;
 use crate::systemd;
 
@@ -25,7 +27,9 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     // Report errors in the configuration before waiting for the database.
     let schedule = app::schedule(config)?;
     let equipment = Equipment::new(config, &context.stop).await?;
-    let observer = equipment.observer(config, &context.dropped).await?;
+    let pages = DaemonPages::new(config, context.is_demo);
+    let observer = equipment.observer(config, &context.dropped, &pages).await?;
+    let notifier = Notifier::new(&config.notify)?;
     let answering = async {
         match &observer {
             Some(observer) => observer.serve().await,
@@ -33,25 +37,33 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         }
     };
     tokio::select! {
-        exit = work(context, schedule, equipment) => exit,
+        exit = work(context, schedule, equipment, (&notifier, &pages)) => exit,
         never = systemd::draining(&context.stop, config.shutdown.grace) => match never {},
         never = answering => match never {},
     }
 }
 
-async fn work(context: &Context, schedule: Schedule, equipment: Equipment) -> anyhow::Result<Exit> {
+async fn work(
+    context: &Context,
+    schedule: Schedule,
+    equipment: Equipment,
+    (notifier, pages): (&Notifier, &DaemonPages<'_>),
+) -> anyhow::Result<Exit> {
     let config = &context.config;
     let opening = Database::await_ready(config, context.is_demo, &context.stop);
     let database = systemd::starting("waiting for the database and its tables", opening).await?;
+    pages.open(&database.store);
     let runner = equipment.runner(config, database.store.clone());
     let stations = runner.inventory.stations.len();
     let mut scheduler = app::scheduler(config, schedule, runner);
     scheduler.outage.clone_from(&database.outage);
     announce(config, &scheduler.schedule, stations, database.store.target().database());
+    notifier.announce();
     systemd::ready(&state(&scheduler));
     let served = tokio::select! {
         served = Box::pin(scheduler.run(&context.stop)) => served,
         never = show_state(&scheduler, &context.stop) => match never {},
+        never = notifier.run(&database.store) => match never {},
     };
     database.close().await;
     served?;

@@ -10,7 +10,7 @@ use super::output::print;
 use super::{Context, Exit};
 use crate::app::{self, Database};
 use crate::store::SILENT_AFTER;
-use crate::{clock, kakao};
+use crate::{clock, http_client};
 
 /// Time limit for the response of the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ async fn ask(listen: SocketAddr) -> anyhow::Result<Exit> {
         address @ (IpAddr::V4(_) | IpAddr::V6(_)) => address,
     };
     let url = format!("http://{}/livez", SocketAddr::new(address, listen.port()));
-    let answer = kakao::plain_client(PATIENCE)?.get(&url).send().await;
+    let answer = http_client::plain_client(PATIENCE)?.get(&url).send().await;
     let answer = answer.map_err(reqwest::Error::without_url).with_context(|| format!("no response from {url}"))?;
     let is_alive = answer.status().is_success();
     let words = answer.text().await.unwrap_or_default();

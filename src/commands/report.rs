@@ -10,9 +10,10 @@ use super::output::{Draft, print_raw, reading};
 use super::{Context, Exit};
 use crate::app::Database;
 use crate::clock;
+use crate::config::Config;
 use crate::domain::quota::day_of;
 use crate::report::{self, Origin};
-use crate::store::Extent;
+use crate::store::{Extent, Store};
 
 /// Limits of the page.
 const RUNS: i64 = 26;
@@ -32,12 +33,12 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
     reading(context, async |database| write(context, options, database).await).await
 }
 
-async fn write(context: &Context, options: &Options, database: &Database) -> anyhow::Result<Exit> {
+/// The page, from one snapshot of the database.
+pub(super) async fn render(config: &Config, is_demo: bool, store: &Store) -> anyhow::Result<String> {
     let now = clock::now();
     let made = now.with_timezone(&Seoul).naive_local();
-    let price = context.config.kakao.price_won;
-    let origin =
-        Origin { database: database.store.target().database().to_owned(), is_demo: context.is_demo, made, price };
+    let price = config.kakao.price_won;
+    let origin = Origin { database: store.target().database().to_owned(), is_demo, made, price };
     let extent = Extent {
         today: day_of(now),
         runs: RUNS,
@@ -46,7 +47,11 @@ async fn write(context: &Context, options: &Options, database: &Database) -> any
         areas: AREAS,
         failed_cells: FAILED_CELLS,
     };
-    let page = report::page(&origin, &database.store.overview(extent).await?);
+    Ok(report::page(&origin, &store.overview(extent).await?))
+}
+
+async fn write(context: &Context, options: &Options, database: &Database) -> anyhow::Result<Exit> {
+    let page = render(&context.config, context.is_demo, &database.store).await?;
     match &options.output {
         None => print_raw(&page)?,
         Some(path) => {

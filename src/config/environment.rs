@@ -13,8 +13,12 @@ use super::{Error, redaction, secret_file};
 const PREFIX: &str = "SANGGWOND_";
 
 /// The secrets: the usual variable of each, and the variable of its key.
-const SECRETS: [(&str, &str); 2] =
-    [("DATABASE_URL", "SANGGWOND_DATABASE__URL"), ("KAKAO_REST_API_KEY", "SANGGWOND_KAKAO__API_KEY")];
+const SECRETS: [(&str, &str); 4] = [
+    ("DATABASE_URL", "SANGGWOND_DATABASE__URL"),
+    ("KAKAO_REST_API_KEY", "SANGGWOND_KAKAO__API_KEY"),
+    ("NOTIFY_PING_URL", "SANGGWOND_NOTIFY__PING_URL"),
+    ("NOTIFY_WEBHOOK_URL", "SANGGWOND_NOTIFY__WEBHOOK_URL"),
+];
 
 /// Variable that names the folder of systemd credentials.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";

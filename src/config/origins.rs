@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use config::{ConfigError, Map, Source, Value, ValueKind};
 
 /// Settings whose values are secrets.
-const SECRET: [&str; 2] = ["kakao.api_key", "database.url"];
+const SECRET: [&str; 4] = ["kakao.api_key", "database.url", "notify.ping_url", "notify.webhook_url"];
 
 /// The text that replaces a secret.
 const MARK: &str = "…";

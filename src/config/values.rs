@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error};
 
 use crate::domain::duration as durations;
 use crate::domain::keyword::Keyword;
+use crate::domain::notice::Event;
 use crate::domain::price::Price;
 use crate::domain::run::Coverage;
 
@@ -37,6 +38,12 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
 
 pub(super) fn duration_above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     durations::parse_above_zero(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+pub(super) fn some_duration_above_zero<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    duration_above_zero(deserializer).map(Some)
 }
 
 pub(super) fn radius_m<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -108,6 +115,42 @@ pub(super) fn base_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Str
         return Err(refused("it is a URL with a query (?) or a fragment (#)"));
     }
     Ok(text.trim().trim_end_matches('/').to_owned())
+}
+
+/// The URL of an HTTP server, which may contain secrets. The error does not repeat it.
+pub(super) fn receiver<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let url = reqwest::Url::parse(text.trim()).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    match url {
+        Some(url) if url.fragment().is_none() => Ok(Some(SecretString::from(url.as_str()))),
+        _ => Err(D::Error::custom("it is not the URL of an HTTP server; write one such as \"https://hc-ping.com/…\"")),
+    }
+}
+
+/// A list of events, or one comma-separated string.
+pub(super) fn events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Event>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum List {
+        Items(Vec<String>),
+        Commas(String),
+    }
+
+    let wrong_form = |_| D::Error::custom(format!("write a list of {}", messages()));
+    let names = match List::deserialize(deserializer).map_err(wrong_form)? {
+        List::Items(names) => names,
+        List::Commas(text) => text.split(',').map(|name| name.trim().to_owned()).collect(),
+    };
+    let event = |name: &String| name.parse().ok().filter(|event| *event != Event::Started);
+    let unknown = |name: &String| D::Error::custom(format!("unknown event {name:?}; expected {}", messages()));
+    names.iter().map(|name| event(name).ok_or_else(|| unknown(name))).collect()
+}
+
+/// The events of which a webhook can tell.
+fn messages() -> String {
+    let events = Event::ALL.into_iter().filter(|event| *event != Event::Started);
+    events.map(|event| format!("{:?}", event.as_str())).collect::<Vec<_>>().join(", ")
 }
 
 /// A key that fits into an HTTP header. The error does not repeat it.

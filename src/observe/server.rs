@@ -11,7 +11,7 @@ use futures_util::future::{AbortRegistration, Abortable};
 use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, REFRESH};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::pages::{self, Made, Pages};
 use super::process::Process;
 use super::slots::Slots;
 use super::vitals::Vitals;
@@ -31,7 +32,7 @@ use super::vitals::Vitals;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time limit of a connection.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Maximum size of the request line and headers, in bytes.
 const MAX_REQUEST: usize = 16 << 10;
@@ -44,6 +45,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The content type of the metrics.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The content type of pages.
+const HTML: &str = "text/html; charset=utf-8";
+
 /// The content type of all other responses.
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -55,20 +59,26 @@ const NOT_READY: &str = "the database has not been checked yet, or its last chec
 
 /// The server, bound to its port.
 #[derive(Debug)]
-pub struct Observer {
+pub struct Observer<'a> {
     listener: TcpListener,
+    pages: &'a dyn Pages,
     registry: Registry,
     vitals: Vitals,
 }
 
-impl Observer {
+impl<'a> Observer<'a> {
     /// Binds the port.
     ///
     /// # Errors
     /// When the port cannot be bound.
-    pub async fn bind(listen: SocketAddr, mut registry: Registry, vitals: Vitals) -> io::Result<Self> {
+    pub async fn bind(
+        listen: SocketAddr,
+        mut registry: Registry,
+        vitals: Vitals,
+        pages: &'a dyn Pages,
+    ) -> io::Result<Self> {
         registry.register_collector(Box::new(Process::new()));
-        Ok(Self { listener: TcpListener::bind(listen).await?, registry, vitals })
+        Ok(Self { listener: TcpListener::bind(listen).await?, registry, vitals, pages })
     }
 
     /// The local address.
@@ -119,7 +129,7 @@ impl Observer {
     }
 
     async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let service = service_fn(async |request| Ok::<_, Infallible>(self.answer(&request)));
+        let service = service_fn(async |request| Ok::<_, Infallible>(self.answer(&request).await));
         let conversation = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
@@ -132,16 +142,23 @@ impl Observer {
         tokio::time::timeout(TIMEOUT, conversation).await.ok();
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut refusal =
+                response(StatusCode::METHOD_NOT_ALLOWED, PLAIN, Bytes::from_static(b"only GET and HEAD\n"));
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refusal;
+        }
+        if let Some(page) = pages::at(request.uri().path(), request.uri().query()) {
+            return html(self.pages.make(page).await);
+        }
         let (is_alive, is_ready) = (self.vitals.is_alive(), self.vitals.is_ready());
-        let (status, text) = match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/metrics") => return self.metrics(wants_text(request)),
-            (&Method::GET | &Method::HEAD, "/livez" | "/readyz") if !is_alive => {
-                (StatusCode::SERVICE_UNAVAILABLE, HANGS)
-            }
-            (&Method::GET | &Method::HEAD, "/readyz") if !is_ready => (StatusCode::SERVICE_UNAVAILABLE, NOT_READY),
-            (&Method::GET | &Method::HEAD, "/livez" | "/readyz") => (StatusCode::OK, "ok\n"),
-            _ => (StatusCode::NOT_FOUND, "not found; the endpoints are /metrics, /livez and /readyz\n"),
+        let (status, text) = match request.uri().path() {
+            "/metrics" => return self.metrics(wants_text(request)),
+            "/livez" | "/readyz" if !is_alive => (StatusCode::SERVICE_UNAVAILABLE, HANGS),
+            "/readyz" if !is_ready => (StatusCode::SERVICE_UNAVAILABLE, NOT_READY),
+            "/livez" | "/readyz" => (StatusCode::OK, "ok\n"),
+            _ => (StatusCode::NOT_FOUND, "not found; there are /, /report, /metrics, /livez and /readyz\n"),
         };
         response(status, PLAIN, Bytes::from_static(text.as_bytes()))
     }
@@ -173,6 +190,19 @@ fn wants_text(request: &Request<Incoming>) -> bool {
     takes_text && !takes_openmetrics
 }
 
+fn html(made: Made) -> Response<Full<Bytes>> {
+    let status = if made.is_whole { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut response = response(status, HTML, Bytes::from(made.html));
+    let headers = response.headers_mut();
+    for (name, value) in pages::HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Some(refresh) = made.refresh {
+        headers.insert(REFRESH, HeaderValue::from(refresh.as_secs()));
+    }
+    response
+}
+
 fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
@@ -184,20 +214,32 @@ fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Resp
 mod tests {
     use std::fmt;
     use std::net::Ipv4Addr;
+    use std::pin::Pin;
 
     use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
     use prometheus_client::metrics::MetricType;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::observe::Page;
 
-    async fn observer() -> Observer {
+    /// No pages.
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Pages for Nothing {
+        fn make(&self, _: Page) -> Pin<Box<dyn Future<Output = Made> + '_>> {
+            Box::pin(async { Made { html: String::new(), is_whole: true, refresh: None } })
+        }
+    }
+
+    async fn observer() -> Observer<'static> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Observer::bind(listen, Registry::default(), Vitals::default()).await.unwrap()
+        Observer::bind(listen, Registry::default(), Vitals::default(), &Nothing).await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_never_reads_is_disconnected_after_ten_seconds() {
+    async fn a_client_that_never_reads_is_disconnected_after_thirty_seconds() {
         let observer = observer().await;
         // The pipe is full after a few bytes of the response.
         let (mut client, server) = tokio::io::duplex(64);

@@ -43,7 +43,7 @@ pub fn page(origin: &Origin, overview: &Overview) -> String {
     format!("<!DOCTYPE html>\n{}\n", element("html").set("lang", "en").add(head(origin)).add(body))
 }
 
-fn head(origin: &Origin) -> Element {
+pub(super) fn head(origin: &Origin) -> Element {
     let meta = |name, content: &str| element("meta").set("name", name).set("content", content);
     element("head")
         .add(element("meta").set("charset", "utf-8"))
@@ -55,7 +55,7 @@ fn head(origin: &Origin) -> Element {
         .add(element("style").trusted(include_str!("page.css")))
 }
 
-fn header(origin: &Origin) -> Element {
+pub(super) fn header(origin: &Origin) -> Element {
     let name = classed("span", "brand").add(korean("상권")).text(" sanggwond");
     let mut header = element("header").add(name);
     if origin.is_demo {

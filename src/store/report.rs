@@ -77,6 +77,14 @@ pub struct KeywordChanges {
 }
 
 impl Store {
+    /// The last runs, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn report_runs(&self, count: i64) -> Result<Vec<ReportRun>, Error> {
+        runs::last(&mut *self.pool.acquire().await?, count).await
+    }
+
     /// Reads the data of the report.
     ///
     /// # Errors

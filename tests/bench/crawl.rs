@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sanggwond::domain::station::Station;
-use sanggwond::kakao::plain_client;
+use sanggwond::http_client::plain_client;
 use sanggwond::standin::DEMO_PLACES;
 use sanggwond::stations;
 use serde::Deserialize;

@@ -20,6 +20,7 @@ mod faults;
 mod findings;
 mod kills;
 mod limits;
+mod notices;
 mod outages;
 mod requests;
 mod restarts;
@@ -49,11 +50,12 @@ struct Case {
     run: for<'a> fn(&'a Plan, &'a mut Findings) -> BoxFuture<'a, ()>,
 }
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 14] = [
     Case { name: "kill -9 at random instants", run: |plan, findings| Box::pin(kills::around_stations(plan, findings)) },
     Case { name: "kill -9 among rectangles", run: |plan, findings| Box::pin(kills::in_rectangles(plan, findings)) },
     Case { name: "kill -9 and a quota of the month", run: |plan, findings| Box::pin(budget::run(plan, findings)) },
     Case { name: "kill -9 and requests", run: |plan, findings| Box::pin(requests::run(plan, findings)) },
+    Case { name: "kill -9 and notices", run: |plan, findings| Box::pin(notices::run(plan, findings)) },
     Case { name: "SIGTERM at random instants", run: |plan, findings| Box::pin(signals::run(plan, findings)) },
     Case { name: "the database restarts", run: |plan, findings| Box::pin(restarts::run(plan, findings)) },
     Case { name: "two daemons", run: |plan, findings| Box::pin(daemons::two(plan, findings)) },

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 /// The layers, the lowest first.
 const FLOORS: [&[&str]; 9] = [
     &["domain"],
-    &["config", "clock", "core_dumps", "observe", "shutdown", "systemd", "telemetry", "threads"],
+    &["config", "clock", "core_dumps", "http_client", "observe", "shutdown", "systemd", "telemetry", "threads"],
     &["kakao", "store", "stations"],
-    &["crawl", "report"],
+    &["crawl", "notify", "report"],
     &["runner"],
     &["scheduler"],
     &["app"],

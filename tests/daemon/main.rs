@@ -33,6 +33,7 @@ mod ledger;
 mod links;
 mod logs;
 mod mutated;
+mod notify;
 mod observe;
 mod outages;
 mod output;

@@ -75,7 +75,7 @@ async fn every_series_exists_before_the_first_request_and_counts_after_it() {
     assert!(value(&after, "sanggwond_next_tick_timestamp_seconds") > 1e9);
     assert!(!after.contains(KEY), "the key is in\n{after}");
     assert!(get(&address, "/readyz").await.starts_with("HTTP/1.1 200"), "the database answers");
-    assert!(get(&address, "/").await.starts_with("HTTP/1.1 404"));
+    assert!(get(&address, "/nowhere").await.starts_with("HTTP/1.1 404"));
     daemon.terminate().await.expect_code(0);
 
     // The next daemon reports the last success before it has run anything.

@@ -8,7 +8,7 @@ use console::Term;
 use crate::app::Database;
 use crate::clock;
 use crate::commands::output::{print, print_raw, width};
-use crate::commands::status::at_work;
+use crate::commands::situation::at_work;
 use crate::commands::text::{cut, visible};
 use crate::domain::run::{RunId, Status};
 

@@ -83,7 +83,7 @@ impl Store {
         .await?;
         for run in ended.into_iter().map(RunId) {
             doubts::drop_all(&mut transaction, run).await?;
-            super::finishing::announce(&mut transaction, run).await?;
+            super::finishing::announce(&mut transaction, run, now).await?;
         }
         Ok(transaction.commit().await?)
     }

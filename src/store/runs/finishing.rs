@@ -9,7 +9,7 @@ use crate::domain::station::StationMap;
 use crate::store::batch::Batch;
 use crate::store::coverage::{self, StationCoverage};
 use crate::store::misses::{self, Miss, Missed};
-use crate::store::{Error, Fence, Store, cells, doubts, places};
+use crate::store::{Error, Fence, Store, cells, doubts, notices, places};
 
 /// The end of a run as its row records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Store {
         if finished_at.is_some() {
             doubts::drop_all(&mut transaction, fence.run).await?;
         }
-        announce(&mut transaction, fence.run).await?;
+        announce(&mut transaction, fence.run, now).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -142,7 +142,7 @@ impl Store {
         .await?;
         if given_up.rows_affected() == 1 {
             doubts::drop_all(&mut transaction, run).await?;
-            announce(&mut transaction, run).await?;
+            announce(&mut transaction, run, now).await?;
         }
         Ok(transaction.commit().await?)
     }
@@ -189,8 +189,9 @@ async fn write(batch: &mut Batch<'_>, findings: &Findings) -> Result<(), Error> 
     Ok(())
 }
 
-/// Notifies the listeners, once the transaction is committed.
-pub(super) async fn announce(connection: &mut PgConnection, run: RunId) -> Result<(), Error> {
+/// Notes the end of a run for its operators, and notifies the listeners once the transaction is committed.
+pub(super) async fn announce(connection: &mut PgConnection, run: RunId, now: DateTime<Utc>) -> Result<(), Error> {
+    notices::note(connection, run, None, now).await?;
     sqlx::query_scalar!(
         "select count(pg_notify('sanggwond_run', json_build_object('crawl_run_id', crawl_run_id, 'status', status,
              'reason', left(reason, 1000), 'cells_total', cells_total, 'cells_failed', cells_failed, 'requests', requests,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::domain::run::{RunId, RunRecord, Status};
-use crate::store::{Error, Store};
+use crate::store::{Error, Store, notices};
 
 /// Number of runs, and of ticks, that the scheduler reads.
 const LOOK_BACK: i64 = 100;
@@ -240,19 +240,23 @@ impl Store {
         host: &str,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        sqlx::query!(
+        let mut transaction = self.pool.begin().await?;
+        let skipped = sqlx::query_scalar!(
             "insert into crawl_run (trigger, scheduled_for, status, reason, coverage, started_at, finished_at, heartbeat_at,
                  version, host)
              values ('schedule', $1, 'skipped', $2, 'station', $3, $3, $3, $4, $5)
-             on conflict (scheduled_for) do nothing",
+             on conflict (scheduled_for) do nothing returning crawl_run_id",
             tick,
             reason,
             now,
             env!("CARGO_PKG_VERSION"),
             host
         )
-        .execute(&self.pool)
+        .fetch_optional(&mut *transaction)
         .await?;
-        Ok(())
+        if let Some(run) = skipped {
+            notices::note(&mut transaction, RunId(run), None, now).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 }

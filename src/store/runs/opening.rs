@@ -9,9 +9,10 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use crate::domain::geo::LatLng;
 use crate::domain::inventory::Inventory;
 use crate::domain::keyword::StoredKeyword;
+use crate::domain::notice::Event;
 use crate::domain::run::{Coverage, RequestId, RunId, Scope, Trigger};
 use crate::domain::station::{StationId, StationMap, StoredStation};
-use crate::store::{Error, Fence, PlannedCell, Store, cells, inventory, places, requests};
+use crate::store::{Error, Fence, PlannedCell, Store, cells, inventory, notices, places, requests};
 
 /// The values with which a run's row is inserted.
 #[derive(Clone, Debug)]
@@ -209,6 +210,7 @@ impl Opening {
         if let Some(request) = run.request {
             requests::answer(&mut self.transaction, request, RunId(id)).await?;
         }
+        notices::note(&mut self.transaction, RunId(id), Some(Event::Started), now).await?;
         self.transaction.commit().await?;
         Ok(Fence { run: RunId(id), resumed_count: 0 })
     }

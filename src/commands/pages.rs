@@ -1,0 +1,151 @@
+//! The pages of the daemon: the situation now, and the report.
+
+use std::cell::OnceCell;
+use std::pin::Pin;
+use std::time::Duration;
+
+use chrono_tz::Asia::Seoul;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::report::render;
+use super::situation::{self, lines};
+use crate::clock;
+use crate::config::Config;
+use crate::domain::run::Status;
+use crate::observe::{Made, Page, Pages};
+use crate::report::{self, Live, Origin, Progress};
+use crate::scheduler::standing::Standing;
+use crate::store::Store;
+use crate::telemetry::chain;
+
+/// How long the browser shows a page before it loads it again: while a run is at work, and otherwise.
+const REFRESH_AT_WORK: Duration = Duration::from_secs(5);
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// How long a page is kept for further clients, so that they cause no work: the live page, and the report.
+const KEEP_LIVE: Duration = Duration::from_secs(1);
+const KEEP_REPORT: Duration = Duration::from_mins(1);
+
+/// Time limits for the database.
+const PATIENCE_LIVE: Duration = Duration::from_secs(5);
+const PATIENCE_REPORT: Duration = Duration::from_secs(25);
+
+/// Number of runs on the live page.
+const RUNS: i64 = 26;
+
+/// Makes the pages. Each kind is made by one client at a time; the others wait, and get the same page.
+#[derive(Debug)]
+pub(super) struct DaemonPages<'a> {
+    config: &'a Config,
+    is_demo: bool,
+    store: OnceCell<Store>,
+    live: Mutex<Option<(Instant, Page, Made)>>,
+    report: Mutex<Option<(Instant, Page, Made)>>,
+}
+
+impl<'a> DaemonPages<'a> {
+    pub(super) fn new(config: &'a Config, is_demo: bool) -> Self {
+        Self { config, is_demo, store: OnceCell::new(), live: Mutex::default(), report: Mutex::default() }
+    }
+
+    /// Sets the database, once it is ready.
+    pub(super) fn open(&self, store: &Store) {
+        self.store.set(store.clone()).ok();
+    }
+
+    async fn kept(&self, page: Page) -> Made {
+        let (cache, keep) = match page {
+            Page::Live { .. } => (&self.live, KEEP_LIVE),
+            Page::Report => (&self.report, KEEP_REPORT),
+        };
+        let mut cache = cache.lock().await;
+        if let Some((made_at, kept, made)) = &*cache
+            && *kept == page
+            && made_at.elapsed() < keep
+        {
+            return made.clone();
+        }
+        let made = self.read(page).await;
+        // A page that says what is wrong is not kept for long.
+        *cache = made.is_whole.then(|| (Instant::now(), page, made.clone()));
+        made
+    }
+
+    async fn read(&self, page: Page) -> Made {
+        let Some(store) = self.store.get() else {
+            return self.unavailable("the daemon is waiting for its database; its log says why");
+        };
+        let (patience, reading): (_, Pin<Box<dyn Future<Output = anyhow::Result<Made>>>>) = match page {
+            Page::Live { is_refreshed } => (PATIENCE_LIVE, Box::pin(self.live(store, is_refreshed))),
+            Page::Report => (PATIENCE_REPORT, Box::pin(self.report(store))),
+        };
+        match timeout(patience, reading).await {
+            Ok(Ok(made)) => made,
+            Ok(Err(error)) => self.unavailable(&chain(&*error)),
+            Err(_) => self.unavailable(&format!("it did not answer within {} s", patience.as_secs())),
+        }
+    }
+
+    async fn live(&self, store: &Store, is_refreshed: bool) -> anyhow::Result<Made> {
+        let (situation, standing) = situation::look(self.config, store).await?;
+        let is_at_work = situation.unfinished_runs.iter().any(|run| run.status == Status::Running.as_str());
+        let live = Live {
+            mark: mark(standing, is_at_work),
+            facts: lines(&situation, clock::now()),
+            progress: situation
+                .unfinished_runs
+                .iter()
+                .map(|run| Progress {
+                    run: run.crawl_run_id,
+                    done: run.cells_total - run.cells_pending,
+                    total: run.cells_total,
+                })
+                .collect(),
+            runs: store.report_runs(RUNS).await?,
+            is_refreshed,
+        };
+        let refresh = is_refreshed.then_some(if is_at_work { REFRESH_AT_WORK } else { REFRESH });
+        Ok(Made { html: report::live(&self.origin(), live), is_whole: true, refresh })
+    }
+
+    async fn report(&self, store: &Store) -> anyhow::Result<Made> {
+        let html = render(self.config, self.is_demo, store).await?;
+        Ok(Made { html, is_whole: true, refresh: None })
+    }
+
+    fn unavailable(&self, why: &str) -> Made {
+        Made { html: report::unavailable(&self.origin(), why), is_whole: false, refresh: Some(REFRESH) }
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            database: self
+                .store
+                .get()
+                .map_or_else(|| "not open".to_owned(), |store| store.target().database().to_owned()),
+            is_demo: self.is_demo,
+            made: clock::now().with_timezone(&Seoul).naive_local(),
+            price: self.config.kakao.price_won,
+        }
+    }
+}
+
+impl Pages for DaemonPages<'_> {
+    fn make(&self, page: Page) -> Pin<Box<dyn Future<Output = Made> + '_>> {
+        Box::pin(self.kept(page))
+    }
+}
+
+/// The mark beside the verdict.
+fn mark(standing: Standing, is_at_work: bool) -> Status {
+    match standing {
+        Standing::Unfinished(_) if is_at_work => Status::Running,
+        Standing::Unfinished(_) => Status::Interrupted,
+        Standing::Succeeded(_) => Status::Succeeded,
+        Standing::Partial(_) | Standing::Late(_) => Status::Partial,
+        Standing::Cancelled(_) => Status::Cancelled,
+        Standing::Failed(_) | Standing::Missed(_) => Status::Failed,
+        Standing::Never => Status::Skipped,
+    }
+}
