@@ -188,7 +188,7 @@ pub struct History {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observe {
-    /// Address of the metrics and health endpoints; `None`: they are not served.
+    /// Address of the pages, metrics and health endpoints; `None`: they are not served.
     #[serde(default)]
     pub listen: Option<SocketAddr>,
 }

@@ -137,6 +137,7 @@
 //! | what operators are told, and when | `store/notices.rs` (what is noted), [`notify`] (how it is sent) |
 //! | a metric | [`observe`], and the `meters.rs` of `kakao` and `runner` |
 //! | the report | [`report`] draws it, `store/report/` reads it |
+//! | the live page | `commands/situation.rs` (what it and `status` say), `report/live.rs` (how it looks), `commands/pages.rs` (when it is made) |
 
 pub mod app;
 pub mod clock;

@@ -4,11 +4,10 @@ mod coverage;
 
 use tokio_util::sync::CancellationToken;
 
-use super::daemon::describe;
 use super::due::{self, estimate};
 use super::output::{print, width};
 use super::table::{Column, lines};
-use super::text::visible;
+use super::text::{describe, visible};
 use super::{Context, Exit};
 use crate::app::{self, Database};
 use crate::clock;

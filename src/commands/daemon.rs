@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Asia::Seoul;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::pages::DaemonPages;
+use super::text::describe;
 use super::{Context, Exit};
 use crate::app::{self, Database, Equipment};
 use crate::clock;
@@ -114,9 +114,4 @@ fn announce(config: &Config, schedule: &Schedule, stations: usize, database: &st
 /// The next ticks.
 pub(super) fn upcoming(schedule: &Schedule, now: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
     std::iter::successors(schedule.next_after(now), |tick| schedule.next_after(*tick)).take(count).collect()
-}
-
-/// A tick in Seoul time and UTC.
-pub(super) fn describe(tick: &DateTime<Utc>) -> String {
-    format!("{} Seoul ({})", tick.with_timezone(&Seoul).format("%a %Y-%m-%d %H:%M:%S"), tick.format("%a %H:%M:%S UTC"))
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tracing::warn;
 
 use super::Context;
-use super::daemon::describe;
+use super::text::describe;
 use crate::app::{self, Database};
 use crate::clock;
 use crate::config::Config;

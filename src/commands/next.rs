@@ -2,9 +2,10 @@
 
 use chrono::TimeDelta;
 
-use super::daemon::{describe, upcoming};
+use super::daemon::upcoming;
 use super::due::{self, Outlook, estimate};
 use super::output::{print, print_json};
+use super::text::describe;
 use super::{Context, Exit, Format};
 use crate::app::Obstacle;
 use crate::clock;

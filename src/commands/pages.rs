@@ -83,7 +83,8 @@ impl<'a> DaemonPages<'a> {
         match timeout(patience, reading).await {
             Ok(Ok(made)) => made,
             Ok(Err(error)) => self.unavailable(&chain(&*error)),
-            Err(_) => self.unavailable(&format!("it did not answer within {} s", patience.as_secs())),
+            Err(_) => self
+                .unavailable(&format!("it did not answer within {} s; the daemon's log says more", patience.as_secs())),
         }
     }
 

@@ -1,8 +1,8 @@
 //! `pause` and `unpause`: stop runs from starting by themselves, for a time or until further notice.
 
-use super::daemon::describe;
 use super::output::{print, reading};
 use super::since::When;
+use super::text::describe;
 use super::{Context, Exit, Misuse};
 use crate::app;
 use crate::clock;

@@ -7,9 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Asia::Seoul;
 use serde::Serialize;
 
-use super::daemon::describe;
 use super::due::{self, in_words};
-use super::text::visible;
+use super::text::{describe, visible};
 use crate::app;
 use crate::clock;
 use crate::config::Config;
@@ -175,7 +174,8 @@ pub(super) fn at_work(run: &UnfinishedRun, now: DateTime<Utc>) -> String {
     let done = run.cells_total - run.cells_pending;
     let percent = i64::from(done) * 100 / i64::from(run.cells_total.max(1));
     let cells = format!("{} of {} cells ({percent} %)", count(done), count(run.cells_total));
-    let head = format!("run {} ({}) on {}: {cells}", run.crawl_run_id, run.trigger, run.host);
+    let trigger = run.trigger.replace('_', " ");
+    let head = format!("run {} ({trigger}) on {}: {cells}", run.crawl_run_id, run.host);
     if run.status != Status::Running.as_str() {
         let resume = run.resume_at.map(|at| format!("; it may be resumed from {}", in_seoul(at))).unwrap_or_default();
         let reason = run.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -183,7 +183,9 @@ pub(super) fn at_work(run: &UnfinishedRun, now: DateTime<Utc>) -> String {
     }
     let pause = run.pause_reason.clone().zip(run.paused_since);
     let waits = pause.map(|(reason, since)| Pause { since, until: run.paused_until, reason }.describe(now));
-    let parts = [Some(head), speed(run), waits];
+    // While it waits, nobody knows when it will end.
+    let speed = if waits.is_none() { speed(run) } else { None };
+    let parts = [Some(head), speed, waits];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 

@@ -1,7 +1,9 @@
-//! Text on a terminal: visible characters, width, truncation and wrapping.
+//! Text on a terminal: instants, visible characters, width, truncation and wrapping.
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
+use chrono_tz::Asia::Seoul;
 use console::{measure_text_width, truncate_str};
 
 pub(super) use crate::domain::text::visible;
@@ -82,6 +84,11 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
         rest = after;
         (!word.is_empty()).then_some(word)
     })
+}
+
+/// A tick in Seoul time and UTC.
+pub(super) fn describe(tick: &DateTime<Utc>) -> String {
+    format!("{} Seoul ({})", tick.with_timezone(&Seoul).format("%a %Y-%m-%d %H:%M:%S"), tick.format("%a %H:%M:%S UTC"))
 }
 
 #[cfg(test)]

@@ -45,12 +45,13 @@ pub fn live(origin: &Origin, live: Live) -> String {
         .set("aria-label", "The situation")
         .add(title)
         .add_all(progress.into_iter().map(bar))
-        .add(classed("dl", "facts").add_all(rows));
+        .add(classed("dl", "facts").add_all(rows))
+        .add(links(is_refreshed));
     let mut main = element("main").add(now);
     if !runs.is_empty() {
         main = main.add(sections::runs(&Overview { runs, ..Overview::default() }));
     }
-    page(origin, main.add(links(is_refreshed)))
+    page(origin, main)
 }
 
 /// The page if the situation cannot be read.
@@ -62,14 +63,15 @@ pub fn unavailable(origin: &Origin, why: &str) -> String {
     let now = classed("section", "headline")
         .add(title)
         .add(classed("p", "lead").text(format!("{}.", sentence(why))))
-        .add(classed("p", "note").text(how));
-    page(origin, element("main").add(now).add(links(true)))
+        .add(classed("p", "note").text(how))
+        .add(links(true));
+    page(origin, element("main").add(now))
 }
 
 fn page(origin: &Origin, main: Element) -> String {
-    let footer = element("footer").text(format!("sanggwond {}. ", env!("CARGO_PKG_VERSION"))).text(
-        "The page of the daemon, as `sanggwond status` prints it. \"Usual\" is the median of the last four full runs.",
-    );
+    let footer = element("footer")
+        .text(format!("sanggwond {}. ", env!("CARGO_PKG_VERSION")))
+        .text("The page of the daemon; `sanggwond status` prints the same.");
     let body = element("body").add(header(origin)).add(main).add(footer);
     format!("<!DOCTYPE html>\n{}\n", element("html").set("lang", "en").add(head(origin)).add(body))
 }

@@ -25,6 +25,9 @@ use projection::Projection;
 const MIDDLE: Rect = Rect { west: 126.60, south: 37.43, east: 127.19, north: 37.70 };
 const MIDDLE_NAME: &str = "서울·인천";
 
+/// The class of maps as wide as the page.
+const WIDE_MAP: &str = "map wide";
+
 /// Networks with fewer stations than `LARGE` get no separate map of the centre; with fewer than `MEDIUM` a small map.
 const LARGE: usize = 300;
 const MEDIUM: usize = 60;
@@ -84,14 +87,14 @@ fn panels<'a>(region: &str, stations: &'a [&'a StationReport]) -> Vec<Panel<'a>>
         LARGE.. if stations.iter().filter(is_in_middle).count() * 5 > stations.len() => vec![
             Panel {
                 title: MIDDLE_NAME.to_owned(),
-                class: "map wide",
+                class: WIDE_MAP,
                 projection: Projection::of(MIDDLE, WIDE, 680.0),
                 stations,
                 elsewhere: None,
             },
             panel("map", (NARROW, 460.0), Some(MIDDLE)),
         ],
-        LARGE.. => vec![panel("map wide", (WIDE, 680.0), None)],
+        LARGE.. => vec![panel(WIDE_MAP, (WIDE, 680.0), None)],
         MEDIUM.. => vec![panel("map", (NARROW, 460.0), None)],
         _ => vec![panel("map small", (NARROW, 170.0), None)],
     }
@@ -123,7 +126,10 @@ fn draw(panel: &Panel<'_>, classes: &Classes) -> Element {
     let circles = classed("g", "stations").set("lang", "ko").set("style", format!("--ring: {:.2}px", radius * 0.7));
     drawing = drawing.add(circles.add_all(drawn.iter().map(|station| circle(station, projection, classes, radius))));
     drawing = drawing.add_all(labels(&drawn, projection, radius, *elsewhere));
-    classed("figure", panel.class).add(element("figcaption").add(korean(&panel.title))).add(drawing)
+    // A wide map scrolls on a phone, so the keyboard must reach it.
+    let tabindex = if panel.class == WIDE_MAP { 0 } else { -1 };
+    let figure = classed("figure", panel.class).set("tabindex", tabindex);
+    figure.add(element("figcaption").add(korean(&panel.title))).add(drawing)
 }
 
 fn circle(station: &StationReport, projection: &Projection, classes: &Classes, radius: f64) -> Element {

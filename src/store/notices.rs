@@ -141,7 +141,8 @@ impl Store {
     ) -> Result<Undelivered, Error> {
         let undelivered = sqlx::query_as!(
             Undelivered,
-            r#"select count(*) as "count!", (array_agg(error order by notice_id desc) filter (where error is not null))[1] as error
+            r#"select count(*) as "count!",
+                 (array_agg(error order by notice_id desc) filter (where error is not null))[1] as error
              from notice where channel = $1 and event = any($2) and delivered_at is null and noted_at > $3"#,
             channel.as_str(),
             &names(events) as &[&str],
@@ -165,9 +166,12 @@ pub(super) async fn note(
 ) -> Result<(), Error> {
     sqlx::query!(
         "with about as (
-             select r.*, format('%s-run-%s',
-                     (select left(md5(extract(epoch from created_at)::text), 8) from installation), crawl_run_id) as run_key
-             from crawl_run r where crawl_run_id = $1 and scope is null),
+             select r.*, format('%s-run-%s', installation_key, crawl_run_id) as run_key
+             from crawl_run r, (
+                 -- Not md5, which some servers forbid.
+                 select left(encode(sha256(extract(epoch from min(created_at))::text::bytea), 'hex'), 8) as installation_key
+                 from installation) i
+             where crawl_run_id = $1 and scope is null),
            told as (
              select *, coalesce($2, case status
                  when 'succeeded' then case
@@ -185,12 +189,14 @@ pub(super) async fn note(
              from about)
          insert into notice (key, channel, event, crawl_run_id, noted_at, next_attempt_at, content)
          select format('%s-%s-%s', run_key, resumed_count, event), channel, event, crawl_run_id, $3, $3, jsonb_build_object(
-             'run_uuid', md5(run_key)::uuid, 'crawl_run_id', crawl_run_id, 'trigger', trigger, 'status', status,
-             'reason', left(reason, 1000), 'scheduled_for', to_char(scheduled_for at time zone 'UTC', $4),
+             'run_uuid', left(encode(sha256(run_key::bytea), 'hex'), 32)::uuid, 'crawl_run_id', crawl_run_id,
+             'trigger', trigger, 'status', status, 'reason', left(reason, 1000),
+             'scheduled_for', to_char(scheduled_for at time zone 'UTC', $4),
              'started_at', to_char(started_at at time zone 'UTC', $4),
-             'finished_at', to_char(finished_at at time zone 'UTC', $4), 'host', host, 'coverage', coverage, 'cells_total', cells_total, 'cells_done', cells_done + cells_split,
-             'cells_failed', cells_failed, 'requests', requests, 'places_seen', places_seen, 'places_new', places_new,
-             'places_changed', places_changed, 'places_closed', places_closed, 'places_reopened', places_reopened)
+             'finished_at', to_char(finished_at at time zone 'UTC', $4), 'host', host, 'coverage', coverage,
+             'cells_total', cells_total, 'cells_done', cells_done + cells_split, 'cells_failed', cells_failed,
+             'requests', requests, 'places_seen', places_seen, 'places_new', places_new, 'places_changed', places_changed,
+             'places_closed', places_closed, 'places_reopened', places_reopened)
          from told cross join unnest(array['ping', 'webhook']) channel
          where event is not null and (channel = 'ping' or event <> 'started')
          on conflict (key, channel) do nothing",

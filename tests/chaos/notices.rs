@@ -18,7 +18,8 @@ use crate::support::receiver::{Heard, Mood, Receiver};
 const KILLS_PER_REQUEST: u64 = 2;
 
 /// The notices that a receiver must have got: key, event and run.
-const NOTED: &str = "select format('%s %s %s', key, event, crawl_run_id) from notice where channel = 'webhook' order by 1";
+const NOTED: &str =
+    "select format('%s %s %s', key, event, crawl_run_id) from notice where channel = 'webhook' order by 1";
 
 /// A daemon that starts no run by itself, and tells of every end.
 fn daemon(stage: &Stage, ping_url: &str, webhook_url: &str) -> Program {
@@ -78,10 +79,17 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     let pings = monitor.rest();
     let heard: BTreeSet<&Option<String>> = pings.iter().filter(|one| one.accepted).map(|one| &one.key).collect();
     let pinged: i64 = stage.value("select count(*) from notice where channel = 'ping'").await;
-    findings.note(format!("{kills} kills, {} messages for {} events, {} pings", messages.len(), noted.len(), pings.len()));
+    findings.note(format!(
+        "{kills} kills, {} messages for {} events, {} pings",
+        messages.len(),
+        noted.len(),
+        pings.len()
+    ));
     findings.check(accepted == noted && !noted.is_empty(), || format!("noted {noted:?}, but accepted {accepted:?}"));
     findings.check(keys.values().all(|keys| keys.len() == 1), || format!("an event has several keys: {keys:?}"));
-    findings.check(heard.len() == usize::try_from(pinged).unwrap(), || format!("{pinged} pings are noted, {heard:?} arrived"));
+    findings.check(heard.len() == usize::try_from(pinged).unwrap(), || {
+        format!("{pinged} pings are noted, {heard:?} arrived")
+    });
 }
 
 /// The key, event and run of a message.

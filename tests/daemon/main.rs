@@ -39,6 +39,7 @@ mod outages;
 mod output;
 mod output_files;
 mod owners;
+mod pages;
 mod pooler;
 mod private;
 mod purge;

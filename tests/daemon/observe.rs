@@ -30,7 +30,7 @@ async fn get_as(address: &str, path: &str, accept: &str) -> String {
     answer
 }
 
-fn observed(stage: &Stage, arguments: &[&str]) -> Program {
+pub(crate) fn observed(stage: &Stage, arguments: &[&str]) -> Program {
     stage.program(arguments).set("SANGGWOND_OBSERVE__LISTEN", "127.0.0.1:0")
 }
 
@@ -112,7 +112,7 @@ async fn a_daemon_without_its_database_is_alive_and_not_ready() {
 }
 
 /// Connections that send these bytes and then stay open.
-async fn loiterers(address: &str, count: usize, words: &[u8]) -> Vec<TcpStream> {
+pub(crate) async fn loiterers(address: &str, count: usize, words: &[u8]) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..count {
         let mut stream = TcpStream::connect(address).await.unwrap();

@@ -40,7 +40,7 @@ async fn report(stage: &Stage) -> String {
 }
 
 /// Measurements of the page in a browser.
-async fn measure(folder: &Path, is_dark: bool) -> Value {
+pub(crate) async fn measure(folder: &Path, is_dark: bool) -> Value {
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
     // Escape `<`, so that nothing in the page can end the script.
     let page = serde_json::to_string(&page).unwrap().replace('<', "\\u003c");
