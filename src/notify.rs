@@ -65,17 +65,12 @@ impl Notifier {
     /// # Errors
     /// When the machine has no certificate store.
     pub fn new(settings: &config::Notify) -> Result<Self, http_client::Error> {
-        let channels = [
-            (Channel::Ping, &settings.ping_url, Event::OF_PINGS.to_vec()),
-            (Channel::Webhook, &settings.webhook_url, settings.on.clone()),
-        ];
-        let used = channels.into_iter().filter_map(|(channel, url, events)| Some((channel, url.clone()?, events)));
-        let receiver = |(channel, url, events): (Channel, SecretString, Vec<Event>)| {
+        let receiver = |(channel, url, events): (Channel, &SecretString, &[Event])| {
             let http = http_client::build(http_client::builder(url.expose_secret()).timeout(TIMEOUT))?;
-            Ok(Receiver { channel, url, events, http })
+            Ok(Receiver { channel, url: url.clone(), events: events.to_vec(), http })
         };
         Ok(Self {
-            receivers: used.map(receiver).collect::<Result<_, _>>()?,
+            receivers: channels(settings).map(receiver).collect::<Result<_, _>>()?,
             format: settings.format,
             late_after: settings.late_after.and_then(|late_after| TimeDelta::from_std(late_after).ok()),
         })
@@ -120,11 +115,11 @@ impl Notifier {
             Err(refusal) => {
                 let wait = wait_after(notice.attempts);
                 let words = format!(
-                    "the notice {key} is sent again in {} s, because its {name} receiver refused it: {refusal}",
+                    "the notice {key} is sent again in {} s, because its {name} receiver did not accept it: {refusal}",
                     wait.num_seconds()
                 );
                 // Once is enough for a log that people read.
-                if notice.attempts == 1 {
+                if notice.last_error.is_none() {
                     warn!(notice.key = key, "{words}");
                 } else {
                     debug!(notice.key = key, "{words}");
@@ -147,14 +142,18 @@ impl Notifier {
     /// Logs what is configured.
     pub fn announce(&self) {
         for receiver in &self.receivers {
-            info!("full runs are told to the {} receiver", receiver.channel.as_str());
+            info!("notices about full runs go to the {} receiver", receiver.channel.as_str());
         }
     }
+}
 
-    /// The channels in use, with the events that each tells of.
-    pub fn channels(&self) -> impl Iterator<Item = (Channel, &[Event])> {
-        self.receivers.iter().map(|receiver| (receiver.channel, receiver.events.as_slice()))
-    }
+/// The channels in use, each with its URL and the events that it tells of.
+pub fn channels(settings: &config::Notify) -> impl Iterator<Item = (Channel, &SecretString, &[Event])> {
+    let all = [
+        (Channel::Ping, &settings.ping_url, Event::OF_PINGS.as_slice()),
+        (Channel::Webhook, &settings.webhook_url, settings.on.as_slice()),
+    ];
+    all.into_iter().filter_map(|(channel, url, events)| Some((channel, url.as_ref()?, events)))
 }
 
 impl Receiver {
@@ -192,13 +191,27 @@ impl Receiver {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<(), Refusal> {
-        let refused = |text: &str| Refusal(redaction::redacted(text));
-        match request.send().await {
-            Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(refused(&describe(&answer))),
-            Err(error) => Err(refused(&chain(&error.without_url()))),
-        }
+        let failure = match request.send().await {
+            Ok(answer) if !answer.status().is_success() => describe(&answer),
+            Ok(answer) if self.channel == Channel::Ping => match first_bytes(answer).await {
+                // healthchecks.io answers 200 to pings that it ignores: "OK (not found)", "OK (rate limited)".
+                Some(body) if body.starts_with("OK (") => format!("it answered {body:?}"),
+                _ => return Ok(()),
+            },
+            Ok(_) => return Ok(()),
+            Err(error) => chain(&error.without_url()),
+        };
+        // The name of the host is a part of the secret, and an error of TLS may repeat it.
+        let host = Url::parse(self.url.expose_secret()).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let failure = host.map_or_else(|| failure.clone(), |host| failure.replace(&host, "…"));
+        Err(Refusal(redaction::redacted(&failure)))
     }
+}
+
+/// The beginning of a body; `None` if there is none.
+async fn first_bytes(mut answer: Response) -> Option<String> {
+    let chunk = answer.chunk().await.ok()??;
+    Some(String::from_utf8_lossy(&chunk[..chunk.len().min(64)]).into_owned())
 }
 
 fn describe(answer: &Response) -> String {

@@ -9,6 +9,7 @@ mod server;
 mod slots;
 mod vitals;
 
+pub use hyper::body::Bytes;
 pub use pages::{Made, Page, Pages};
 pub use server::Observer;
 pub use vitals::Vitals;

@@ -49,9 +49,9 @@ impl<'a> DaemonPages<'a> {
         Self { config, is_demo, store: OnceCell::new(), live: Mutex::default(), report: Mutex::default() }
     }
 
-    /// Sets the database, once it is ready.
+    /// Sets the database, once it is ready. Pages have a connection of their own: a slow report must not delay a run.
     pub(super) fn open(&self, store: &Store) {
-        self.store.set(store.clone()).ok();
+        self.store.set(store.apart()).ok();
     }
 
     async fn kept(&self, page: Page) -> Made {
@@ -60,21 +60,22 @@ impl<'a> DaemonPages<'a> {
             Page::Report => (&self.report, KEEP_REPORT),
         };
         let mut cache = cache.lock().await;
-        if let Some((made_at, kept, made)) = &*cache
+        if let Some((until, kept, made)) = &*cache
             && *kept == page
-            && made_at.elapsed() < keep
+            && Instant::now() < *until
         {
             return made.clone();
         }
         let made = self.read(page).await;
-        // A page that says what is wrong is not kept for long.
-        *cache = made.is_whole.then(|| (Instant::now(), page, made.clone()));
+        // What says what is wrong is kept for a second as well, or each client would wait for the database in turn.
+        let until = Instant::now() + if made.is_whole { keep } else { KEEP_LIVE };
+        *cache = Some((until, page, made.clone()));
         made
     }
 
     async fn read(&self, page: Page) -> Made {
         let Some(store) = self.store.get() else {
-            return self.unavailable("the daemon is waiting for its database; its log says why");
+            return self.unavailable(page, "the daemon is waiting for its database; its log says why");
         };
         let (patience, reading): (_, Pin<Box<dyn Future<Output = anyhow::Result<Made>>>>) = match page {
             Page::Live { is_refreshed } => (PATIENCE_LIVE, Box::pin(self.live(store, is_refreshed))),
@@ -82,17 +83,20 @@ impl<'a> DaemonPages<'a> {
         };
         match timeout(patience, reading).await {
             Ok(Ok(made)) => made,
-            Ok(Err(error)) => self.unavailable(&chain(&*error)),
-            Err(_) => self
-                .unavailable(&format!("it did not answer within {} s; the daemon's log says more", patience.as_secs())),
+            Ok(Err(error)) => self.unavailable(page, &chain(&*error)),
+            Err(_) => self.unavailable(
+                page,
+                &format!("it did not answer within {} s; the daemon's log says more", patience.as_secs()),
+            ),
         }
     }
 
     async fn live(&self, store: &Store, is_refreshed: bool) -> anyhow::Result<Made> {
         let (situation, standing) = situation::look(self.config, store).await?;
-        let is_at_work = situation.unfinished_runs.iter().any(|run| run.status == Status::Running.as_str());
+        let at_work = situation.unfinished_runs.iter().filter(|run| run.status == Status::Running.as_str());
+        let at_work: Vec<i64> = at_work.map(|run| run.crawl_run_id).collect();
         let live = Live {
-            mark: mark(standing, is_at_work),
+            mark: mark(standing, &at_work),
             facts: lines(&situation, clock::now()),
             progress: situation
                 .unfinished_runs
@@ -106,17 +110,18 @@ impl<'a> DaemonPages<'a> {
             runs: store.report_runs(RUNS).await?,
             is_refreshed,
         };
-        let refresh = is_refreshed.then_some(if is_at_work { REFRESH_AT_WORK } else { REFRESH });
-        Ok(Made { html: report::live(&self.origin(), live), is_whole: true, refresh })
+        let refresh = is_refreshed.then_some(if at_work.is_empty() { REFRESH } else { REFRESH_AT_WORK });
+        Ok(Made { html: report::live(&self.origin(), live).into(), is_whole: true, refresh })
     }
 
     async fn report(&self, store: &Store) -> anyhow::Result<Made> {
         let html = render(self.config, self.is_demo, store).await?;
-        Ok(Made { html, is_whole: true, refresh: None })
+        Ok(Made { html: html.into(), is_whole: true, refresh: None })
     }
 
-    fn unavailable(&self, why: &str) -> Made {
-        Made { html: report::unavailable(&self.origin(), why), is_whole: false, refresh: Some(REFRESH) }
+    fn unavailable(&self, page: Page, why: &str) -> Made {
+        let refresh = (page == Page::Live { is_refreshed: true }).then_some(REFRESH);
+        Made { html: report::unavailable(&self.origin(), why).into(), is_whole: false, refresh }
     }
 
     fn origin(&self) -> Origin {
@@ -139,9 +144,9 @@ impl Pages for DaemonPages<'_> {
 }
 
 /// The mark beside the verdict.
-fn mark(standing: Standing, is_at_work: bool) -> Status {
+fn mark(standing: Standing, at_work: &[i64]) -> Status {
     match standing {
-        Standing::Unfinished(_) if is_at_work => Status::Running,
+        Standing::Unfinished(run) if at_work.contains(&run.0) => Status::Running,
         Standing::Unfinished(_) => Status::Interrupted,
         Standing::Succeeded(_) => Status::Succeeded,
         Standing::Partial(_) | Standing::Late(_) => Status::Partial,

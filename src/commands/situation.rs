@@ -18,7 +18,7 @@ use crate::domain::run::{RunId, Status};
 use crate::domain::schedule::Schedule;
 use crate::domain::time_spent::TimeSpent;
 use crate::domain::words::{count, counted};
-use crate::notify::Notifier;
+use crate::notify;
 use crate::scheduler::decide::Past;
 use crate::scheduler::standing::{Standing, standing};
 use crate::store::{ChangeCounts, DaemonRow, HistoryRow, SILENT_AFTER, Store, Undelivered, UnfinishedRun};
@@ -66,7 +66,7 @@ pub(super) async fn look(config: &Config, store: &Store) -> anyhow::Result<(Situ
     };
     let used = store.usage(day_of(now)).await?;
     let mut undelivered = Undelivered::default();
-    for (channel, events) in Notifier::new(&config.notify)?.channels() {
+    for (channel, _, events) in notify::channels(&config.notify) {
         let Undelivered { count, error } = store.undelivered(channel, events, now).await?;
         undelivered.count += count;
         undelivered.error = undelivered.error.or(error);

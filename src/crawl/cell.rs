@@ -86,14 +86,16 @@ impl Reading<'_> {
     async fn rect(&mut self, cell: Cell, search: Search<'_>, rect: Rect) -> Result<(Ending, Evidence), Error> {
         let divisions = self.reader.divisions;
         let mut learned = 0;
-        let learn_and_stop_early = |evidence: &Evidence| {
+        let mut learn = |evidence: &Evidence| {
             if !evidence.is_truncated() {
                 divisions.learn(cell.keyword, &evidence.places()[learned..]);
                 learned = evidence.places().len();
             }
             evidence.is_truncated()
         };
-        let mut evidence = self.pages_until(search, learn_and_stop_early).await?;
+        let mut evidence = self.pages_until(search, &mut learn).await?;
+        // It is not asked after the last page.
+        learn(&evidence);
         // Rejected documents are no reason to read again: they would be rejected in the other order, too.
         if evidence.is_doubtful() || (!evidence.is_truncated() && !evidence.is_whole()) {
             self.pause().await?;

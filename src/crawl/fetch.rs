@@ -11,10 +11,9 @@ use super::cell::Reader;
 use super::early_end::EarlyEnd;
 use super::memory::{Memory, Share};
 use super::progress::Progress;
-use super::queue::Queue;
+use super::queue::{Queue, Read};
 use super::writer::{Divided, Fetched};
 use crate::domain::cell::{Cell, Ending};
-use crate::domain::keyword::KeywordId;
 
 /// Maximum number of open cells. Most of them wait for their page delay, and the limit on memory applies to them as well.
 const MAX_OPEN_CELLS: usize = 512;
@@ -54,7 +53,7 @@ impl Fetching<'_> {
         loop {
             let may_begin = !self.early_end.no_new_cells.is_cancelled();
             let is_dividing = dividing.load(Relaxed) > 0;
-            next = next.or_else(|| queue.next(open.is_empty() && !is_dividing));
+            next = next.or_else(|| queue.next());
             if open.is_empty() && !(may_begin && (is_dividing || next.is_some())) {
                 return;
             }
@@ -63,8 +62,8 @@ impl Fetching<'_> {
             }
             tokio::select! {
                 Some(read) = open.next() => {
-                    if let Some((keyword, pages)) = read {
-                        queue.learn(keyword, pages);
+                    if let Some((cell, read)) = read {
+                        queue.learn(&cell, read);
                     }
                 }
                 Some(Divided { count, cells }) = divided.recv() => {
@@ -85,21 +84,21 @@ impl Fetching<'_> {
         }
     }
 
-    /// Reads a cell and hands its outcome to the writer. Returns how many pages of which keyword were read, if the cell is
-    /// done.
+    /// Reads a cell and hands its outcome to the writer. Returns what the reading showed, unless it failed.
     async fn cell(
         &self,
         cell: Cell,
         beginning: OwnedSemaphorePermit,
         mut share: Share,
         (outcomes, dividing): (&mpsc::Sender<Fetched>, &AtomicUsize),
-    ) -> Option<(KeywordId, u32)> {
+    ) -> Option<(Cell, Read)> {
         let (outcome, error) = self.reader.read(cell, beginning, &mut share).await;
         self.progress.took(&outcome);
         self.early_end.observe(&outcome, error);
         let read = match outcome.ending {
-            Ending::Done { pages, .. } => Some((cell.keyword, pages)),
-            Ending::Split { .. } | Ending::Failed(_) | Ending::Stopped => None,
+            Ending::Done { total_count, pages, .. } => Some((cell, Read { total_count, pages: Some(pages) })),
+            Ending::Split { total_count, .. } => Some((cell, Read { total_count, pages: None })),
+            Ending::Failed(_) | Ending::Stopped => None,
         };
         dividing.fetch_add(usize::from(!outcome.pieces().is_empty()), Relaxed);
         // A cell without requests has nothing to store, unless it failed.

@@ -16,12 +16,9 @@ use crate::domain::station::StationId;
 const MAX_PAGES: u32 = 3;
 
 /// Number of known places per station from which the rectangles of any keyword are divided well enough. Until then, a first run
-/// reads one keyword after the other; the next begins when requests could be sent and the one before has none that is due.
+/// reads one keyword after the other, the rarest first: its few rectangles tell where places are, and those of the next are
+/// divided accordingly.
 const ENOUGH_PER_STATION: usize = 40;
-
-/// Number of known places per station below which the next keyword does not even begin then: it waits until the one before is
-/// complete.
-const LEAST_PER_STATION: usize = 1;
 
 /// The number of pages of each station and keyword in the last run.
 pub(super) type PagesBefore = BTreeMap<(StationId, KeywordId), u32>;
@@ -40,9 +37,9 @@ impl<'a> Forecast<'a> {
         Self { before, known, stations }
     }
 
-    /// Whether fewer places are known than this number per station.
-    fn knows_less_than(&self, per_station: usize) -> bool {
-        self.known.count() < per_station * self.stations
+    /// Whether enough places are known to divide the rectangles of any keyword.
+    fn knows_enough(&self) -> bool {
+        self.known.count() >= ENOUGH_PER_STATION * self.stations
     }
 
     /// The expected number of pages of a cell: those that the last run read around the station, or those of the known
@@ -67,6 +64,15 @@ impl<'a> Forecast<'a> {
     }
 }
 
+/// What the reading of a cell showed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    /// Number of matches that the API counted.
+    pub(super) total_count: u32,
+    /// Number of pages; `None` if the cell was divided.
+    pub(super) pages: Option<u32>,
+}
+
 /// The cells that wait for their turn.
 #[derive(Debug)]
 pub(super) struct Queue<'a> {
@@ -75,15 +81,36 @@ pub(super) struct Queue<'a> {
     foreseen: BTreeMap<(Reverse<u32>, CellNo), Cell>,
     /// Cells without a forecast. They are as long as the cells of their keyword that were read, on average.
     unforeseen: BTreeMap<KeywordId, Unforeseen>,
-    /// The keyword whose rectangles go before those of all others, because too little was known when it began.
-    first: Option<KeywordId>,
 }
 
 #[derive(Debug, Default)]
 struct Unforeseen {
     cells: VecDeque<Cell>,
-    read_cells: u32,
-    read_pages: u32,
+    /// Whether one of its cells was taken.
+    has_begun: bool,
+    /// The cells that were not divided, and their pages.
+    whole: Tally,
+    /// The planned cells, divided or not, and the matches that the API counted in them.
+    planned: Tally,
+}
+
+/// A number of cells, and a sum over them.
+#[derive(Debug, Default)]
+struct Tally {
+    cells: u32,
+    sum: f64,
+}
+
+impl Tally {
+    fn add(&mut self, number: u32) {
+        self.cells += 1;
+        self.sum += f64::from(number);
+    }
+
+    /// The average; `None` without a cell.
+    fn average(&self) -> Option<f64> {
+        (self.cells > 0).then(|| self.sum / f64::from(self.cells))
+    }
 }
 
 impl Unforeseen {
@@ -94,14 +121,20 @@ impl Unforeseen {
 
     /// The average number of pages; the maximum if no cell of the keyword was read yet.
     fn pages(&self) -> f64 {
-        if self.read_cells == 0 { MAX_PAGES.into() } else { f64::from(self.read_pages) / f64::from(self.read_cells) }
+        self.whole.average().unwrap_or(MAX_PAGES.into())
+    }
+
+    /// How common the keyword is. One of which nothing was counted yet comes first for its first cell, and last after that.
+    fn commonness(&self) -> f64 {
+        let unknown = if self.has_begun { f64::INFINITY } else { f64::NEG_INFINITY };
+        self.planned.average().unwrap_or(unknown)
     }
 }
 
 impl<'a> Queue<'a> {
     /// An empty queue.
     pub(super) fn new(forecast: &'a Forecast<'a>) -> Self {
-        Self { forecast, foreseen: BTreeMap::new(), unforeseen: BTreeMap::new(), first: None }
+        Self { forecast, foreseen: BTreeMap::new(), unforeseen: BTreeMap::new() }
     }
 
     /// Adds cells.
@@ -114,41 +147,41 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Learns from a cell that was read how long the cells of its keyword are.
-    pub(super) fn learn(&mut self, keyword: KeywordId, pages: u32) {
-        if let Some(keyword) = self.unforeseen.get_mut(&keyword) {
-            keyword.read_cells += 1;
-            keyword.read_pages += pages;
+    /// Learns from a cell that was read how common its keyword is, and how long its cells are.
+    pub(super) fn learn(&mut self, cell: &Cell, read: Read) {
+        let Some(keyword) = self.unforeseen.get_mut(&cell.keyword) else { return };
+        if cell.parent.is_none() {
+            keyword.planned.add(read.total_count);
+        }
+        if let Some(pages) = read.pages {
+            keyword.whole.add(pages);
         }
     }
 
-    /// Takes the cell with the most expected pages. `None` if the queue is empty, or if its cells wait for what is at work;
-    /// `is_idle` says that nothing is.
-    pub(super) fn next(&mut self, is_idle: bool) -> Option<Cell> {
-        let unforeseen = self.next_keyword(is_idle).map(|(keyword, unforeseen)| (keyword, unforeseen.pages()));
+    /// Takes the cell with the most expected pages.
+    pub(super) fn next(&mut self) -> Option<Cell> {
+        let unforeseen = self.next_keyword().map(|(keyword, unforeseen)| (keyword, unforeseen.pages()));
         let foreseen = self.foreseen.first_key_value().map(|((Reverse(pages), _), _)| f64::from(*pages));
         match unforeseen {
             Some((keyword, pages)) if foreseen.is_none_or(|foreseen| foreseen < pages) => {
-                self.unforeseen.get_mut(&keyword)?.cells.pop_front()
+                let keyword = self.unforeseen.get_mut(&keyword)?;
+                keyword.has_begun = true;
+                keyword.cells.pop_front()
             }
             _ => self.foreseen.pop_first().map(|(_, cell)| cell),
         }
     }
 
     /// The keyword whose cells without a forecast go next.
-    fn next_keyword(&mut self, is_idle: bool) -> Option<(KeywordId, &Unforeseen)> {
+    fn next_keyword(&self) -> Option<(KeywordId, &Unforeseen)> {
         let waiting = || self.unforeseen.iter().filter(|(_, keyword)| !keyword.cells.is_empty());
-        if self.forecast.knows_less_than(ENOUGH_PER_STATION) {
-            let lowest = waiting().find(|(_, keyword)| keyword.has_rectangles()).map(|(keyword, _)| *keyword);
-            let must_wait = !is_idle && self.forecast.knows_less_than(LEAST_PER_STATION);
-            if must_wait && self.first.is_some_and(|first| lowest.is_some_and(|lowest| first < lowest)) {
-                return None;
-            }
-            self.first = lowest;
-        }
-        let first = waiting().find(|(keyword, _)| Some(**keyword) == self.first);
+        let rarest = || {
+            let rectangles = waiting().filter(|(_, keyword)| keyword.has_rectangles());
+            rectangles.min_by(|(_, a), (_, b)| a.commonness().total_cmp(&b.commonness()))
+        };
         let longest = || waiting().max_by(|(_, a), (_, b)| a.pages().total_cmp(&b.pages()));
-        first.or_else(longest).map(|(keyword, unforeseen)| (*keyword, unforeseen))
+        let next = if self.forecast.knows_enough() { longest() } else { rarest().or_else(longest) };
+        next.map(|(keyword, unforeseen)| (*keyword, unforeseen))
     }
 }
 
@@ -164,7 +197,7 @@ mod tests {
     }
 
     fn rest(queue: &mut Queue<'_>) -> Vec<i32> {
-        std::iter::from_fn(|| queue.next(false)).map(|cell| cell.no.0).collect()
+        std::iter::from_fn(|| queue.next()).map(|cell| cell.no.0).collect()
     }
 
     #[test]
@@ -187,9 +220,9 @@ mod tests {
         let mut queue = Queue::new(&forecast);
         queue.extend([cell(1, 1), cell(2, 2), cell(3, 1), cell(4, 2)]);
 
-        let [first, second] = [queue.next(false).unwrap(), queue.next(false).unwrap()];
-        queue.learn(KeywordId(1), 1);
-        queue.learn(KeywordId(2), 3);
+        let [first, second] = [queue.next().unwrap(), queue.next().unwrap()];
+        queue.learn(&first, Read { total_count: 9, pages: Some(1) });
+        queue.learn(&second, Read { total_count: 45, pages: Some(3) });
 
         assert_eq!([first.no.0, second.no.0], [2, 4], "no keyword is known yet");
         queue.extend([cell(5, 2), cell(6, 1)]);
@@ -197,24 +230,21 @@ mod tests {
     }
 
     #[test]
-    fn a_first_run_reads_one_keyword_after_the_other_until_enough_is_known() {
+    fn a_first_run_reads_one_keyword_after_the_other_from_the_rarest_on_until_enough_is_known() {
         let rectangle = |no, keyword| Cell { area: CellArea::Within(Rect::GLOBE), ..cell(no, keyword) };
-        let position = LatLng::new(37.5, 127.0).unwrap();
         let known = Known::default();
         let forecast = Forecast::new(PagesBefore::new(), &known, 1);
         let mut queue = Queue::new(&forecast);
-        queue.extend([rectangle(1, 1), rectangle(2, 2), rectangle(3, 3), rectangle(4, 3)]);
+        queue.extend([rectangle(1, 1), rectangle(2, 1), rectangle(3, 2), rectangle(4, 2), rectangle(5, 2)]);
 
-        assert_eq!(rest(&mut queue), [1], "the second keyword waits for the places of the first");
-        assert_eq!(queue.next(true).unwrap().no.0, 2, "nothing is at work that could find any");
-        known.add(KeywordId(1), vec![position]);
-        assert_eq!(queue.next(false).unwrap().no.0, 3, "no request of an earlier keyword is due");
-        queue.extend([rectangle(5, 1)]);
-        assert_eq!(queue.next(false).unwrap().no.0, 5, "a part of a rectangle that was divided");
-        known.add(KeywordId(1), vec![position; ENOUGH_PER_STATION]);
-        queue.extend([rectangle(6, 2)]);
-        queue.learn(KeywordId(2), 1);
-        assert_eq!(rest(&mut queue), [4, 6]);
+        let probes = [queue.next().unwrap(), queue.next().unwrap()];
+        queue.learn(&probes[0], Read { total_count: 900, pages: None });
+        queue.learn(&probes[1], Read { total_count: 30, pages: Some(2) });
+
+        assert_eq!(probes.map(|cell| cell.no.0), [1, 3], "one cell of each shows how common the keyword is");
+        assert_eq!(queue.next().unwrap().no.0, 4);
+        known.add(KeywordId(2), vec![LatLng::new(37.5, 127.0).unwrap(); ENOUGH_PER_STATION]);
+        assert_eq!(rest(&mut queue), [2, 5], "with enough known, the longest cells go first");
     }
 
     #[test]

@@ -70,7 +70,9 @@ pub fn sentence(event: Event, content: &Value) -> String {
 pub fn webhook_body(notice: &Notice, format: NoticeFormat) -> Value {
     let text = sentence(notice.event, &notice.content);
     if format == NoticeFormat::Slack {
-        return json!({ "text": text });
+        // Otherwise <…> would be markup, such as <!channel>.
+        let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        return json!({ "text": escaped });
     }
     let mut body = notice.content.clone();
     body["text"] = text.into();
@@ -116,6 +118,19 @@ mod tests {
         sanggwond: the full run due Mon 2026-11-23 03:00 Seoul was skipped: the API answered 503
         sanggwond: run 12 is late: it started Mon 2026-11-23 03:00 Seoul (9,407 of 9,410 cells done): the API answered 503
         ");
+    }
+
+    #[test]
+    fn slack_gets_no_markup() {
+        let content = json!({ "crawl_run_id": 1, "reason": "<!channel> & co", "started_at": "2026-11-22T18:00:04Z", "cells_total": 0,
+            "cells_done": 0, "cells_failed": 0, "requests": 0, "places_seen": 0, "places_new": 0, "places_closed": 0 });
+        let noted_at = DateTime::default();
+        let (key, event) = (String::new(), Event::Failed);
+        let notice = Notice { id: 1, key, event, noted_at, content, attempts: 1, last_error: None };
+
+        let text = webhook_body(&notice, NoticeFormat::Slack)["text"].as_str().unwrap().to_owned();
+
+        assert_eq!(text, "sanggwond: run 1 failed (0 of 0 cells done): &lt;!channel&gt; &amp; co");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::time::Duration;
 
+use hyper::body::Bytes;
+
 /// The headers of every page: it loads nothing, runs no script, and is neither embedded nor stored.
 pub(super) const HEADERS: [(&str, &str); 5] = [
     (
@@ -31,8 +33,8 @@ pub enum Page {
 /// A page that was made.
 #[derive(Clone, Debug)]
 pub struct Made {
-    /// The HTML.
-    pub html: String,
+    /// The HTML; clones share it.
+    pub html: Bytes,
     /// Whether it shows what was asked for, and not only why that is not possible.
     pub is_whole: bool,
     /// After which time the browser loads it again.

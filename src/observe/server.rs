@@ -192,7 +192,7 @@ fn wants_text(request: &Request<Incoming>) -> bool {
 
 fn html(made: Made) -> Response<Full<Bytes>> {
     let status = if made.is_whole { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut response = response(status, HTML, Bytes::from(made.html));
+    let mut response = response(status, HTML, made.html);
     let headers = response.headers_mut();
     for (name, value) in pages::HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -229,7 +229,7 @@ mod tests {
 
     impl Pages for Nothing {
         fn make(&self, _: Page) -> Pin<Box<dyn Future<Output = Made> + '_>> {
-            Box::pin(async { Made { html: String::new(), is_whole: true, refresh: None } })
+            Box::pin(async { Made { html: Bytes::new(), is_whole: true, refresh: None } })
         }
     }
 

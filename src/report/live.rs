@@ -58,8 +58,7 @@ pub fn live(origin: &Origin, live: Live) -> String {
 #[must_use]
 pub fn unavailable(origin: &Origin, why: &str) -> String {
     let title = element("h1").add(icon(Status::Failed)).add(text("span", "The database cannot be read"));
-    let how =
-        "The daemon works on, and tries again by itself. This page shows the situation once the database answers.";
+    let how = "The daemon keeps running and retries. Load the page again later.";
     let now = classed("section", "headline")
         .add(title)
         .add(classed("p", "lead").text(format!("{}.", sentence(why))))

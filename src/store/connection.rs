@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use super::purpose::{self, Purpose};
 use super::session::{self, Server, enter, greet};
@@ -214,17 +214,15 @@ impl Store {
         target.let_in(&mut first).await?;
         first.close().await?;
         let pooled = connection_limit.map_or(POOLED, |limit| limit.saturating_sub(1).clamp(1, POOLED));
-        let pool = PgPoolOptions::new()
-            .max_connections(pooled)
-            .acquire_timeout(CONNECT_TIMEOUT)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    greet(connection).await?;
-                    enter(connection).await
-                })
-            })
-            .connect_lazy_with(target.options.clone());
+        let pool = lazy_pool(target, pooled);
         Ok(Self { pool, target: target.clone(), connection_limit, is_superuser })
+    }
+
+    /// The same database through one connection of its own, which is opened when it is first needed. What uses it does not delay
+    /// the run, which waits for the other connections.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { pool: lazy_pool(&self.target, 1), target: self.target.clone(), ..*self }
     }
 
     /// Repeats the checks of the owners and the purpose of our schema, because a pooler may use another database by now.
@@ -283,4 +281,18 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// A pool that opens its connections when they are needed.
+fn lazy_pool(target: &Target, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                greet(connection).await?;
+                enter(connection).await
+            })
+        })
+        .connect_lazy_with(target.options.clone())
 }

@@ -10,6 +10,10 @@ use crate::domain::run::RunId;
 /// How long a notice is worth delivering.
 const EXPIRES_AFTER: TimeDelta = TimeDelta::days(1);
 
+/// Number of attempts, over some five minutes, for which the later notices of a run wait. After that they overtake: a receiver
+/// may refuse one kind of notice for ever.
+const ATTEMPTS_IN_ORDER: i32 = 6;
+
 /// How long an attempt may take. Until then, no other daemon sends the same notice.
 const LEASE: TimeDelta = TimeDelta::minutes(1);
 
@@ -31,9 +35,11 @@ pub struct Notice {
     pub content: serde_json::Value,
     /// How often it was sent, this time included.
     pub attempts: i32,
+    /// Why an earlier attempt failed.
+    pub last_error: Option<String>,
 }
 
-/// Notices of the last day that were not delivered.
+/// Notices of the last day that were not delivered, except those that are on their way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Undelivered {
     /// Their number.
@@ -51,10 +57,13 @@ impl Store {
     pub async fn note_late_runs(&self, late_after: Option<TimeDelta>, now: DateTime<Utc>) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         let late = sqlx::query_scalar!(
-            "select r.crawl_run_id from crawl_run r join run_history h using (crawl_run_id)
+            "select r.crawl_run_id from crawl_run r
              where r.status in ('running', 'interrupted') and r.scope is null
-             and r.started_at < $1::timestamptz - coalesce(make_interval(secs => $2), 2 * h.usual_duration)
-             and not exists (select from notice n where n.crawl_run_id = r.crawl_run_id and n.event = 'late')",
+             and r.started_at < $1::timestamptz - coalesce(make_interval(secs => $2), 2 * (
+                 select usual_duration from run_history h where h.crawl_run_id = r.crawl_run_id))
+             -- A failed run that is tried again was told already.
+             and not exists (
+                 select from notice n where n.crawl_run_id = r.crawl_run_id and n.event in ('late', 'failed'))",
             now,
             late_after.map(TimeDelta::as_seconds_f64)
         )
@@ -84,14 +93,15 @@ impl Store {
                  and n.noted_at > $4 and not exists (
                      select from notice e
                      where e.channel = n.channel and e.crawl_run_id = n.crawl_run_id and e.notice_id < n.notice_id
-                     and e.event = any($2) and e.delivered_at is null and e.noted_at > $4)
+                     and e.event = any($2) and e.delivered_at is null and e.noted_at > $4 and e.attempts < $6)
                  order by n.notice_id limit 1 for update skip locked)
-             returning notice_id, key, event, noted_at, content, attempts",
+             returning notice_id, key, event, noted_at, content, attempts, error as last_error",
             channel.as_str(),
             &names(events) as &[&str],
             now,
             now - EXPIRES_AFTER,
-            now + LEASE
+            now + LEASE,
+            ATTEMPTS_IN_ORDER
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -100,7 +110,8 @@ impl Store {
         let event =
             event.map_err(|UnknownEvent| Error::Unknown { table: "notice", column: "event", value: row.event })?;
         let (id, key, noted_at) = (row.notice_id, row.key, row.noted_at);
-        Ok(Some(Notice { id, key, event, noted_at, content: row.content, attempts: row.attempts }))
+        let (attempts, last_error) = (row.attempts, row.last_error);
+        Ok(Some(Notice { id, key, event, noted_at, content: row.content, attempts, last_error }))
     }
 
     /// Records that a receiver has accepted a notice.
@@ -143,10 +154,12 @@ impl Store {
             Undelivered,
             r#"select count(*) as "count!",
                  (array_agg(error order by notice_id desc) filter (where error is not null))[1] as error
-             from notice where channel = $1 and event = any($2) and delivered_at is null and noted_at > $3"#,
+             from notice where channel = $1 and event = any($2) and delivered_at is null and noted_at > $3
+             and (error is not null or noted_at < $4)"#,
             channel.as_str(),
             &names(events) as &[&str],
-            now - EXPIRES_AFTER
+            now - EXPIRES_AFTER,
+            now - LEASE
         );
         Ok(undelivered.fetch_one(&self.pool).await?)
     }
@@ -166,10 +179,12 @@ pub(super) async fn note(
 ) -> Result<(), Error> {
     sqlx::query!(
         "with about as (
-             select r.*, format('%s-run-%s', installation_key, crawl_run_id) as run_key
+             select r.*, format('%s-run-%s', digest, crawl_run_id) as run_key
              from crawl_run r, (
                  -- Not md5, which some servers forbid.
-                 select left(encode(sha256(extract(epoch from min(created_at))::text::bytea), 'hex'), 8) as installation_key
+                 -- With the time, because a restored database gives out the same ids again.
+                 select left(encode(sha256((extract(epoch from min(created_at)) || ' ' || extract(epoch from (
+                     select started_at from crawl_run where crawl_run_id = $1)))::bytea), 'hex'), 8) as digest
                  from installation) i
              where crawl_run_id = $1 and scope is null),
            told as (
@@ -199,6 +214,8 @@ pub(super) async fn note(
              'places_closed', places_closed, 'places_reopened', places_reopened)
          from told cross join unnest(array['ping', 'webhook']) channel
          where event is not null and (channel = 'ping' or event <> 'started')
+         -- It may have ended since it was found to be late.
+         and (event <> 'late' or status in ('running', 'interrupted'))
          on conflict (key, channel) do nothing",
         run.0,
         event.map(Event::as_str),

@@ -82,8 +82,9 @@ impl Store {
             r#"select r.crawl_run_id, r.trigger, r.status, r.scope, r.host, r.started_at, r.heartbeat_at, r.resume_at,
                  r.resumed_count, r.cells_total, r.cells_pending as "cells_pending!", r.cells_failed, r.requests, r.reason,
                  r.paused_since, r.paused_until, r.pause_reason,
-                 extract(epoch from h.usual_duration)::float8 as usual_duration_s
-             from crawl_run r join run_history h using (crawl_run_id)
+                 (select extract(epoch from usual_duration)::float8 from run_history h
+                     where h.crawl_run_id = r.crawl_run_id) as usual_duration_s
+             from crawl_run r
              where r.status in ('running', 'interrupted') order by r.scope is not null, r.crawl_run_id desc"#
         );
         Ok(rows.fetch_all(&self.pool).await?)

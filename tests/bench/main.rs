@@ -54,7 +54,6 @@ async fn main() -> anyhow::Result<ExitCode> {
         for world in complete::WORLDS {
             complete::compare(&mut table, &all, world).await?;
         }
-        complete::at_work(&mut table, &all).await?;
     }
     if is_wanted("reading") {
         reading::measure(&mut table, &all).await?;

@@ -21,6 +21,7 @@ use crate::table::Table;
 /// The limits, in milliseconds.
 const MAX_STATION_MS: f64 = 5.0;
 const MAX_NEAR_MS: f64 = 10.0;
+const MAX_FEED_MS: f64 = 30.0;
 
 /// The number of measured calls, and of warm-up calls before them.
 const CALLS: usize = 300;
@@ -28,6 +29,9 @@ const WARM_UP: usize = 100;
 
 /// The query that readers of the reference system send.
 const STATION: &str = "SELECT * FROM local_info WHERE is_deleted = false AND station_name = $1 AND category = $2";
+
+/// A thousand changed places.
+const FEED: &str = "select * from place_feed($1, 1000)";
 
 const NEAR: &str = "select * from place_near($1, $2, 1000, $3, 20)";
 
@@ -58,6 +62,7 @@ pub(crate) async fn measure(table: &mut Table, stations: &[Station]) -> anyhow::
     ] {
         near(table, &mut connection, (what, area, keyword)).await?;
     }
+    feed(table, &mut connection).await?;
     plans(&mut connection).await?;
     drop(connection);
     export(table, &database).await
@@ -133,6 +138,19 @@ fn lines(table: &mut Table, what: &str, times: &[Duration], limit_ms: f64) -> an
     times.sort_by(f64::total_cmp);
     table.line(&format!("{what}: p50, ms"), times[times.len() / 2], None)?;
     table.line(&format!("{what}: p95, ms"), times[times.len() * 95 / 100], Some(limit_ms))
+}
+
+/// A page of the feed, after versions anywhere in it.
+async fn feed(table: &mut Table, connection: &mut PgConnection) -> anyhow::Result<()> {
+    let last: i64 = sqlx::query_scalar("select max(version) from place_version").fetch_one(&mut *connection).await?;
+    let mut times = Vec::new();
+    for call in 0..WARM_UP + CALLS {
+        let after = last / 1000 * (i64::try_from(call)? * 617 % 1000);
+        let started = Instant::now();
+        sqlx::query(FEED).bind(after).fetch_all(&mut *connection).await?;
+        times.push(started.elapsed());
+    }
+    lines(table, "place_feed, 1,000 rows", &times, MAX_FEED_MS)
 }
 
 /// Prints the plan of one call of each query.

@@ -21,6 +21,7 @@ mod documents;
 mod doubts;
 mod export;
 mod faults;
+mod feed;
 mod floors;
 mod guard;
 mod hand;

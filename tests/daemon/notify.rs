@@ -67,7 +67,7 @@ async fn a_monitor_gets_a_ping_at_the_start_and_the_end_of_each_full_run() {
 async fn a_webhook_tells_what_went_wrong_and_when_it_is_over() {
     let (stage, mut webhook) = (Stage::small().await, Receiver::start());
     let mut daemon = tells(&stage, &webhook.url, "success,recovered,partial").start();
-    daemon.says("full runs are told to the webhook receiver").await;
+    daemon.says("notices about full runs go to the webhook receiver").await;
     stage.crawl().await;
     let success = webhook.next().await;
     parks_fail(&stage);
@@ -136,7 +136,7 @@ async fn a_receiver_that_fails_and_redirects_and_comes_back_gets_every_notice_wi
     let mut daemon = daemon.set("NOTIFY_WEBHOOK_URL", format!("{}{SECRET}", webhook.url)).start();
 
     let mut heard = vec![webhook.next().await];
-    daemon.says("webhook receiver refused it: it answered 500").await;
+    daemon.says("webhook receiver did not accept it: it answered 500").await;
     webhook.set(Mood::Redirects(other.url.clone()));
     fs::write(&clock, "+11s\n").unwrap();
     heard.push(webhook.next().await);
@@ -175,7 +175,7 @@ async fn a_receiver_that_hangs_or_is_not_there_delays_neither_a_run_nor_a_stop()
     let mut daemon = daemon.set("SANGGWOND_SCHEDULE__ENABLED", "true").start();
 
     webhook.next().await;
-    daemon.says("ping receiver refused it: ").await;
+    daemon.says("ping receiver did not accept it: ").await;
     stage.program(&["request"]).finish().await.expect_code(0);
     daemon.says("run 2 ended as succeeded").await;
     let stopping = tokio::time::Instant::now();
