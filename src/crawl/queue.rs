@@ -221,8 +221,8 @@ mod tests {
         queue.extend([cell(1, 1), cell(2, 2), cell(3, 1), cell(4, 2)]);
 
         let [first, second] = [queue.next().unwrap(), queue.next().unwrap()];
-        queue.learn(&first, Read { total_count: 9, pages: Some(1) });
-        queue.learn(&second, Read { total_count: 45, pages: Some(3) });
+        queue.learn(&cell(1, 1), Read { total_count: 9, pages: Some(1) });
+        queue.learn(&cell(2, 2), Read { total_count: 45, pages: Some(3) });
 
         assert_eq!([first.no.0, second.no.0], [2, 4], "no keyword is known yet");
         queue.extend([cell(5, 2), cell(6, 1)]);
