@@ -62,8 +62,6 @@ grant insert, update on sanggwond.station, sanggwond.keyword to sanggwond_writer
 grant insert, update, delete on sanggwond.place, sanggwond.place_doubt, sanggwond.place_keyword, sanggwond.listing,
     sanggwond.station_keyword
     to sanggwond_writer;
-grant insert, update on sanggwond.place_version to sanggwond_writer;
-grant usage on sequence sanggwond.place_version_number to sanggwond_writer;
 grant insert, delete on sanggwond.place_change to sanggwond_writer;
 grant insert, update, delete on sanggwond.crawl_run, sanggwond.crawl_cell, sanggwond.daemon to sanggwond_writer;
 grant insert, update on sanggwond.api_usage to sanggwond_writer;

@@ -1,35 +1,42 @@
 -- Which places changed, in the order of the commits, for who keeps a copy in step.
 
-create sequence place_version_number;
-
 create table place_version (
     version bigint primary key,
     place_id text not null unique,
     is_deleted boolean not null
 );
-alter sequence place_version_number owned by place_version.version;
 comment on table place_version is 'The version of each place, and of each place that was deleted. Kept by triggers; place_feed reads it.';
 comment on column place_version.version is 'Grows with each change of the content, of closed_at or of the listings, in the order in which the transactions are committed.';
 comment on column place_version.place_id is 'The place.';
 comment on column place_version.is_deleted is 'Whether its row was deleted (`sanggwond purge`).';
 
+create table place_version_lock (
+    only_one boolean primary key default true check (only_one)
+);
+insert into place_version_lock default values;
+comment on table place_version_lock is 'One row, which a transaction locks before it gives places new versions.';
+comment on column place_version_lock.only_one is 'Key; there is one row.';
+
 -- A follower that has read all versions up to n must never meet a smaller one later. Therefore a transaction takes its numbers
 -- under a lock that it holds until its commit is visible: whatever is not visible yet has larger numbers than all that is. Other
--- locks of the program do not suffice, because a process that has lost its run may still be writing its last batch.
+-- locks of the program do not suffice, because a process that has lost its run may still be writing its last batch. The lock is
+-- a row, so a role that only reads cannot take it. The numbers follow the largest one in the table instead of a sequence, which
+-- would stay behind where rows are copied without it.
 create function note_versions() returns trigger
-language plpgsql
+language plpgsql security definer
 set search_path = pg_catalog, sanggwond, pg_temp
 as $$
 begin
     if not exists (select from changed) then
         return null;
     end if;
-    perform pg_advisory_xact_lock(1935763303, 1);
+    perform from place_version_lock for update;
     insert into place_version as known (version, place_id, is_deleted)
-    select nextval('place_version_number'), place_id, tg_table_name = 'place' and tg_op = 'DELETE'
+    select (select coalesce(max(version), 0) from place_version) + row_number() over (), place_id,
+        tg_table_name = 'place' and tg_op = 'DELETE'
     from (select distinct place_id from changed) c
     on conflict (place_id) do update set version = excluded.version, is_deleted = excluded.is_deleted
-    -- One version per transaction is enough, and a place that is deleted stays so when its listings follow.
+    -- One version per transaction is enough.
     where known.xmin <> pg_current_xact_id()::xid or known.is_deleted <> excluded.is_deleted;
     return null;
 end
@@ -51,7 +58,7 @@ for each statement execute function note_versions();
 
 -- The places of today, the oldest change first.
 insert into place_version (version, place_id, is_deleted)
-select nextval('place_version_number'), place_id, false from (select place_id from place order by changed_at, place_id) p;
+select row_number() over (order by changed_at, place_id), place_id, false from place;
 
 create type fed_place as (
     version bigint,
@@ -90,7 +97,7 @@ comment on column fed_place.keywords is 'Keywords that find it near a station, s
 create function place_feed(after bigint, max_rows integer default 1000) returns setof fed_place
 language sql stable parallel safe
 begin atomic
-    select v.version, v.place_id, v.is_deleted or p.closed_at is not null, p.name, p.category_name, p.category_group_code,
+    select v.version, v.place_id, p.place_id is null or p.closed_at is not null, p.name, p.category_name, p.category_group_code,
         p.phone, p.address, p.road_address, p.latitude, p.longitude, p.url, p.closed_at, near.stations, near.keywords
     from (select * from place_version where version > after order by version limit max_rows) v
     left join place p using (place_id)

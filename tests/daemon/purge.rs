@@ -177,6 +177,10 @@ async fn a_signal_stops_a_purge_that_counts_and_lets_one_that_deletes_finish() {
     stage.blocked_by_a_lock().await;
     counting.terminate().await.expect_code(4);
     holder.rollback().await.unwrap();
+    // Its session outlives it, and must not be taken for that of the next one.
+    let sessions = "select not exists (select from pg_stat_activity
+        where datname = current_database() and application_name = 'sanggwond')";
+    stage.becomes_true(sessions).await;
     assert_eq!(places(&stage).await, 26);
 
     let mut holder = stage.pool().begin().await.unwrap();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{Executor as _, PgConnection};
 
 use super::{Match, stored_id, stored_position};
 use crate::domain::geo::LatLng;
@@ -120,6 +120,8 @@ pub(in crate::store) async fn relist(
     stations: &StationMap,
     stale: &[StationId],
 ) -> Result<(), Error> {
+    // It may delete millions of rows at once, which also get their places new versions. It ends with the transaction.
+    connection.execute("set local statement_timeout = '30min'").await?;
     let stale: Vec<i32> = stale.iter().map(|station| station.0).collect();
     let radius_m = i32::try_from(stations.radius_m()).unwrap_or(i32::MAX);
     sqlx::query!(
