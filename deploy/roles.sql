@@ -6,7 +6,7 @@
 -- All are groups without a login. `create role app login password '…' in role sanggwond_reader` makes a member.
 --
 -- sanggwond_owner: the owner of the tables becomes a member. Readers and writers refuse tables of anybody else.
--- sanggwond_reader: reads every table and view, and calls place_near and place_feed.
+-- sanggwond_reader: reads every table and view, and calls place_near, place_search, station_search and place_feed.
 -- sanggwond_writer: what the daemon, crawl and purge do. It makes no tables: `migrate` stays with the owner.
 -- sanggwond_requester: requests runs from the daemons (request_run), and nothing else. Grant it beside sanggwond_reader.
 
@@ -54,7 +54,8 @@ revoke all on all functions in schema sanggwond from sanggwond_reader, sanggwond
 grant usage on schema sanggwond to sanggwond_reader, sanggwond_writer, sanggwond_requester;
 grant select on all tables in schema sanggwond to sanggwond_reader, sanggwond_writer;
 grant execute on function sanggwond.place_content to sanggwond_writer;
-grant execute on function sanggwond.place_near, sanggwond.place_feed, sanggwond.box_around, sanggwond.metres_between
+grant execute on function sanggwond.place_near, sanggwond.place_search, sanggwond.station_search, sanggwond.place_feed,
+    sanggwond.box_around, sanggwond.metres_between, sanggwond.folded, sanggwond.name_pieces
     to sanggwond_reader, sanggwond_writer;
 
 -- The ground, the places, the history. Rows are locked by who updates them.

@@ -21,7 +21,10 @@ use crate::table::Table;
 /// The limits, in milliseconds.
 const MAX_STATION_MS: f64 = 5.0;
 const MAX_NEAR_MS: f64 = 10.0;
-const MAX_FEED_MS: f64 = 30.0;
+const MAX_FEED_MS: f64 = 20.0;
+const MAX_SEARCH_MS: f64 = 10.0;
+const MAX_NAME_MS: f64 = 500.0;
+const MAX_MAP_MS: f64 = 10.0;
 
 /// The number of measured calls, and of warm-up calls before them.
 const CALLS: usize = 300;
@@ -32,6 +35,15 @@ const STATION: &str = "SELECT * FROM local_info WHERE is_deleted = false AND sta
 
 /// A thousand changed places.
 const FEED: &str = "select * from place_feed($1, 1000)";
+
+const SEARCH: &str = "select * from place_search($1, $2, $3, 20)";
+
+/// What a map of about 600 by 450 m shows.
+const MAP: &str = "select place_id, name, latitude, longitude from place
+    where closed_at is null and point(longitude, latitude) <@ box(point($2 - 0.0035, $1 - 0.002), point($2 + 0.0035, $1 + 0.002))
+    limit 500";
+
+const NAMED: &str = "select * from local_info where name = $1";
 
 const NEAR: &str = "select * from place_near($1, $2, 1000, $3, 20)";
 
@@ -62,6 +74,9 @@ pub(crate) async fn measure(table: &mut Table, stations: &[Station]) -> anyhow::
     ] {
         near(table, &mut connection, (what, area, keyword)).await?;
     }
+    search(table, &mut connection).await?;
+    named(table, &mut connection).await?;
+    map(table, &mut connection).await?;
     feed(table, &mut connection).await?;
     plans(&mut connection).await?;
     drop(connection);
@@ -138,6 +153,59 @@ fn lines(table: &mut Table, what: &str, times: &[Duration], limit_ms: f64) -> an
     times.sort_by(f64::total_cmp);
     table.line(&format!("{what}: p50, ms"), times[times.len() / 2], None)?;
     table.line(&format!("{what}: p95, ms"), times[times.len() * 95 / 100], Some(limit_ms))
+}
+
+/// Parts of two syllables, and of one to four, of random names, near other random places. Each is asked for once, so that
+/// nothing is answered from what an earlier call has read.
+async fn search(table: &mut Table, connection: &mut PgConnection) -> anyhow::Result<()> {
+    for (what, shortest, longest) in [("two syllables", 2, 2), ("one to four", 1, 4)] {
+        let texts: Vec<(String, f64, f64)> = sqlx::query_as(
+            "select part, latitude, longitude
+             from (select trim(substr(name, 1 + floor(random() * 3)::int, $1 + floor(random() * ($2 - $1 + 1))::int)) as part,
+                     row_number() over () as number
+                   from (select name from place order by random() limit 1000) n) named
+             join (select latitude, longitude, row_number() over () as number
+                   from (select latitude, longitude from place order by random() limit 1000) p) placed using (number)
+             where length(part) >= $1 limit $3",
+        )
+        .bind(shortest)
+        .bind(longest)
+        .bind(i64::try_from(WARM_UP + CALLS)?)
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut times = Vec::new();
+        for (part, latitude, longitude) in texts {
+            let started = Instant::now();
+            sqlx::query(SEARCH).bind(part).bind(latitude).bind(longitude).fetch_all(&mut *connection).await?;
+            times.push(started.elapsed());
+        }
+        lines(table, &format!("place_search, {what}"), &times, MAX_SEARCH_MS)?;
+    }
+    Ok(())
+}
+
+async fn named(table: &mut Table, connection: &mut PgConnection) -> anyhow::Result<()> {
+    let names: Vec<String> = sqlx::query_scalar("select name from place order by random() limit $1")
+        .bind(i64::try_from(WARM_UP + CALLS)?)
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut times = Vec::new();
+    for name in names {
+        let started = Instant::now();
+        sqlx::query(NAMED).bind(name).fetch_all(&mut *connection).await?;
+        times.push(started.elapsed());
+    }
+    lines(table, "local_info by name", &times, MAX_NAME_MS)
+}
+
+async fn map(table: &mut Table, connection: &mut PgConnection) -> anyhow::Result<()> {
+    let mut times = Vec::new();
+    for (latitude, longitude, _) in questions(connection, "dense", None).await? {
+        let started = Instant::now();
+        sqlx::query(MAP).bind(latitude).bind(longitude).fetch_all(&mut *connection).await?;
+        times.push(started.elapsed());
+    }
+    lines(table, "a map of 600 m, dense", &times, MAX_MAP_MS)
 }
 
 /// A page of the feed, after versions anywhere in it.

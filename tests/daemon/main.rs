@@ -49,6 +49,7 @@ mod reading;
 mod report;
 mod resuming;
 mod roles;
+mod search;
 mod secrets;
 mod settings;
 mod signals;

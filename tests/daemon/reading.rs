@@ -148,3 +148,42 @@ async fn a_place_is_returned_once_per_station_name() {
     let listings = "select count(*) from listing where place_id = '21'";
     assert_eq!(stage.value::<i64>(listings).await, 4);
 }
+
+/// How the view was defined before: all rows sorted, and the first of each name, keyword and place.
+const FIRST_OF_EACH: &str = "select distinct on (s.name, k.query, p.place_id)
+        s.name as station_name, p.name, p.place_id as id, k.query as category,
+        (p.closed_at is not null or l.gone_at is not null) as is_deleted, l.distance_m, s.region, s.station_id
+    from listing l join station s using (station_id) join keyword k using (keyword_id) join place p using (place_id)
+    order by s.name, k.query, p.place_id, (l.gone_at is not null), l.distance_m, s.station_id";
+
+#[tokio::test]
+async fn local_info_has_the_listing_of_the_nearest_station_of_each_name() {
+    let stage = Stage::small().await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+    // Stations that share their name, at equal distances too, and matches that were dropped at some of them.
+    stage
+        .execute(
+            "select setseed(0.5);
+             insert into keyword (query) values ('카페'), ('공원');
+             insert into station (name, region, lines, latitude, longitude)
+             select (array['시청역', '중앙역', '서울역'])[1 + number % 3], '부산', '{}', 35, 129 from generate_series(1, 12) as number;
+             insert into place (place_id, name, latitude, longitude, first_seen_at, changed_at, closed_at)
+             select number::text, 'x', 35, 129, now(), now(), case when random() < 0.2 then now() end from generate_series(1, 60) as number;
+             insert into listing (station_id, keyword_id, place_id, distance_m, gone_at)
+             select station_id, keyword_id, place_id, floor(random() * 4), case when random() < 0.4 then now() end
+             from station, keyword, place where random() < 0.6",
+        )
+        .await;
+    let columns = "station_name, name, id, category, is_deleted, distance_m, region, station_id";
+
+    for (one, other) in [("local_info", "first_of_each"), ("first_of_each", "local_info")] {
+        let sql = format!(
+            "with first_of_each as ({FIRST_OF_EACH})
+             select count(*) from (select {columns} from {one} except all select {columns} from {other}) e"
+        );
+        let only: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(stage.pool()).await.unwrap();
+        assert_eq!(only, 0, "rows of {one} that are not in {other}");
+    }
+    let rows: i64 = stage.value("select count(*) from local_info").await;
+    assert!((200..360).contains(&rows), "{rows} rows");
+}

@@ -57,6 +57,9 @@ async fn a_reader_reads_everything_and_writes_nothing() {
     for sql in [
         "select * from local_info where is_deleted = false and station_name = '서울역' and category = '카페'",
         "select * from place_near(37.5547, 126.9707, 1000, '카페', 5)",
+        "select * from place_search('카페', 37.5547, 126.9707)",
+        "select * from station_search('서울')",
+        "select * from place_feed(0)",
         "select * from place_change, run_history, run_failure, station_coverage, crawl_cell",
     ] {
         assert_eq!(reader.refused(sql).await, None, "{sql}");
