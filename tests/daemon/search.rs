@@ -81,9 +81,7 @@ async fn place_search_returns_exactly_the_nearest_places_whose_name_contains_the
     // Readers may have another search path.
     sqlx::query("set search_path = public").execute(&mut *connection).await.unwrap();
     let decomposed: String = "스타벅스".nfd().collect();
-    let mut found_counts = Vec::new();
-
-    for text in [
+    let texts = [
         "스타",
         "별",
         "star",
@@ -106,38 +104,34 @@ async fn place_search_returns_exactly_the_nearest_places_whose_name_contains_the
         "스타벅스 강남점",
         &decomposed,
         &"스타".repeat(60),
-    ] {
-        for (latitude, longitude) in POSITIONS {
-            for max_rows in [1, 20, 1000] {
-                let found: Vec<(String, i32)> =
-                    sqlx::query_as("select place_id, distance_m from sanggwond.place_search($1, $2, $3, $4)")
-                        .bind(text)
-                        .bind(latitude)
-                        .bind(longitude)
-                        .bind(max_rows)
-                        .fetch_all(&mut *connection)
-                        .await
-                        .unwrap();
+    ];
+    let mut count = 0;
 
-                let mut near = expected(text, LatLng::new(latitude, longitude).unwrap());
-                near.truncate(usize::try_from(max_rows).unwrap());
-                assert_eq!(
-                    found.iter().map(|(id, _)| id).collect::<Vec<_>>(),
-                    near.iter().map(|(id, _)| id).collect::<Vec<_>>(),
-                    "{text:?} near {latitude}, {longitude}"
-                );
-                for ((_, distance_m), (_, metres)) in found.iter().zip(&near) {
-                    assert!(
-                        (f64::from(*distance_m) - metres.floor()).abs() <= 1.0 + metres / 20_000.0,
-                        "{distance_m} {metres}"
-                    );
-                }
-                found_counts.push(found.len());
-            }
+    for (text, (latitude, longitude), max_rows) in texts.iter().flat_map(|text| {
+        POSITIONS.iter().flat_map(move |position| [1, 20, 1000].map(|max_rows| (text, *position, max_rows)))
+    }) {
+        let found: Vec<(String, i32)> =
+            sqlx::query_as("select place_id, distance_m from sanggwond.place_search($1, $2, $3, $4)")
+                .bind(text)
+                .bind(latitude)
+                .bind(longitude)
+                .bind(max_rows)
+                .fetch_all(&mut *connection)
+                .await
+                .unwrap();
+
+        let mut near = expected(text, LatLng::new(latitude, longitude).unwrap());
+        near.truncate(usize::try_from(max_rows).unwrap());
+        let ids = near.iter().map(|(id, _)| id).collect::<Vec<_>>();
+        assert_eq!(found.iter().map(|(id, _)| id).collect::<Vec<_>>(), ids, "{text:?} near {latitude}, {longitude}");
+        for ((_, distance_m), (_, metres)) in found.iter().zip(&near) {
+            let difference = (f64::from(*distance_m) - metres.floor()).abs();
+            assert!(difference <= 1.0 + metres / 20_000.0, "{distance_m} {metres}");
         }
+        count += found.len();
     }
 
-    assert!(found_counts.iter().sum::<usize>() > 3000, "{found_counts:?}");
+    assert!(count > 3000, "only {count} were compared");
 }
 
 #[tokio::test]
