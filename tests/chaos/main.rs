@@ -18,6 +18,7 @@ mod chance;
 mod daemons;
 mod faults;
 mod findings;
+mod follower;
 mod kills;
 mod limits;
 mod notices;
@@ -50,12 +51,13 @@ struct Case {
     run: for<'a> fn(&'a Plan, &'a mut Findings) -> BoxFuture<'a, ()>,
 }
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     Case { name: "kill -9 at random instants", run: |plan, findings| Box::pin(kills::around_stations(plan, findings)) },
     Case { name: "kill -9 among rectangles", run: |plan, findings| Box::pin(kills::in_rectangles(plan, findings)) },
     Case { name: "kill -9 and a quota of the month", run: |plan, findings| Box::pin(budget::run(plan, findings)) },
     Case { name: "kill -9 and requests", run: |plan, findings| Box::pin(requests::run(plan, findings)) },
     Case { name: "kill -9 and notices", run: |plan, findings| Box::pin(notices::run(plan, findings)) },
+    Case { name: "kill -9 and a follower", run: |plan, findings| Box::pin(follower::run(plan, findings)) },
     Case { name: "SIGTERM at random instants", run: |plan, findings| Box::pin(signals::run(plan, findings)) },
     Case { name: "the database restarts", run: |plan, findings| Box::pin(restarts::run(plan, findings)) },
     Case { name: "two daemons", run: |plan, findings| Box::pin(daemons::two(plan, findings)) },

@@ -35,6 +35,11 @@ impl Scene {
         Self { stations, recipe: Recipe { seed: 11, week: 0, places }, coverage, undisturbed: OnceCell::new() }
     }
 
+    /// The places of a week: some of the first week have closed or changed, and some are new.
+    pub(crate) fn world(&self, week: u32) -> World {
+        World::generate(&Recipe { week, ..self.recipe }, &self.stations)
+    }
+
     /// A database and a stand-in with these stations and places.
     pub(crate) async fn stage(&self) -> Stage {
         let row = |Station { name, region, lines, position }: &Station| {

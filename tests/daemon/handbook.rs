@@ -123,3 +123,8 @@ async fn every_table_and_view_is_described_and_every_table_is_drawn() {
         assert!(kind == "v" || drawing.contains(&format!("\n    {name} {{")), "{name} is not drawn");
     }
 }
+
+#[test]
+fn the_recipe_for_followers_is_the_program_that_the_tests_run() {
+    assert!(read("migrations/README.md").contains(&read("tests/python/follow.py")), "tests/python/follow.py differs");
+}

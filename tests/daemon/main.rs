@@ -46,6 +46,7 @@ mod private;
 mod purge;
 mod purpose;
 mod reading;
+mod replication;
 mod report;
 mod resuming;
 mod roles;

@@ -5,6 +5,7 @@ pub(crate) mod hostile;
 pub(crate) mod ledger;
 pub(crate) mod liar;
 pub(crate) mod program;
+pub(crate) mod python;
 pub(crate) mod receiver;
 pub(crate) mod server;
 pub(crate) mod table;
