@@ -90,7 +90,7 @@ enum Command {
     Runs(runs::Options),
     /// Show the places that opened, changed, closed and reopened, newest first
     Changes(changes::Options),
-    /// Write the places as CSV or GeoJSON
+    /// Write the places, or their changes, as CSV, GeoJSON, NDJSON or GeoParquet
     Export(export::Options),
     /// Let a running daemon start a run, with its own configuration and key
     Request(request::Options),

@@ -57,7 +57,9 @@ pub use misses::{Confirmed, Miss, NamedPlace};
 pub use notices::{Notice, Undelivered};
 pub use purge::{Purge, PurgeCount};
 pub use purpose::Purpose;
-pub use reading::{ChangeFilter, ChangeRow, FailureRow, FullRun, Part, PlaceFilter, PlaceRow, Reader, RunValue};
+pub use reading::{
+    ChangeFilter, ChangeRow, FailureRow, FullRun, Part, PlaceFilter, PlaceKey, PlaceRow, Reader, RunValue,
+};
 pub use report::{
     AreaPosition, BusyArea, Changes, Extent, FailedCell, FailingArea, KeywordChanges, KeywordCoverage, Overview,
     ReportRun, StationReport, Usual,

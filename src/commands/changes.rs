@@ -15,18 +15,12 @@ use super::{Context, Exit, Misuse, TableFormat, part};
 use crate::app::Database;
 use crate::clock;
 use crate::domain::geo::LatLng;
-use crate::store::{ChangeFilter, ChangeRow, Reader};
+use crate::store::{ChangeFilter, ChangeRow, Reader, Store};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Recorded since then: a duration such as 7d, a day in Seoul such as 2026-11-23, or an instant (RFC 3339)
-    #[arg(long, value_name = "WHEN", default_value = "7d")]
-    since: When,
     #[command(flatten)]
-    part: part::Options,
-    /// Only changes of this kind (repeatable)
-    #[arg(long, value_enum, value_name = "KIND")]
-    kind: Vec<Kind>,
+    selection: Selection,
     /// Maximum number of changes, the newest first
     #[arg(long)]
     limit: Option<u32>,
@@ -35,6 +29,34 @@ pub(super) struct Options {
     format: TableFormat,
     #[command(flatten)]
     dialect: DialectOption,
+}
+
+/// Which changes.
+#[derive(Debug, clap::Args)]
+// The struct that flattens these options has a group with the same name.
+#[group(skip)]
+pub(super) struct Selection {
+    /// Recorded since then: a duration such as 7d, a day in Seoul such as 2026-11-23, or an instant (RFC 3339)
+    #[arg(long, value_name = "WHEN", default_value = "7d")]
+    since: When,
+    #[command(flatten)]
+    part: part::Options,
+    /// Only changes of this kind (repeatable)
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Vec<Kind>,
+}
+
+impl Selection {
+    /// The filter, with names looked up in the database.
+    pub(super) async fn filter(&self, store: &Store, limit: Option<u32>) -> anyhow::Result<ChangeFilter> {
+        let kinds = self.kind.iter().map(|kind| kind.as_str().to_owned()).collect();
+        Ok(ChangeFilter {
+            since: self.since.ago(clock::now()),
+            part: part::resolve(store, &self.part).await?,
+            kinds: (!self.kind.is_empty()).then_some(kinds),
+            limit,
+        })
+    }
 }
 
 /// The kinds of changes.
@@ -68,13 +90,7 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
 }
 
 async fn show(database: &Database, options: &Options) -> anyhow::Result<Exit> {
-    let kinds = options.kind.iter().map(|kind| kind.as_str().to_owned()).collect();
-    let filter = ChangeFilter {
-        since: options.since.ago(clock::now()),
-        part: part::resolve(&database.store, &options.part).await?,
-        kinds: (!options.kind.is_empty()).then_some(kinds),
-        limit: options.limit,
-    };
+    let filter = options.selection.filter(&database.store, options.limit).await?;
     let mut reader = database.store.reader().await?;
     match options.format {
         TableFormat::Text => as_text(&mut reader, &filter).await?,

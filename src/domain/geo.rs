@@ -3,6 +3,7 @@
 //! Kakao measures distances on the ellipsoid. Spherical distances differ by up to 0.5 % (5 m per kilometre), so they would
 //! list places outside the radius.
 
+mod curve;
 mod flat;
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Reads rows for the command line: streams of changes and of places, which may be larger than the memory, and one run in full.
+//! Reads rows for the command line: changes and places, which may be more than fit into the memory, and one run in full.
 
 mod changes;
 mod places;
@@ -11,10 +11,10 @@ use crate::domain::keyword::KeywordId;
 use crate::domain::station::StationId;
 
 pub use changes::{ChangeFilter, ChangeRow};
-pub use places::{PlaceFilter, PlaceRow};
+pub use places::{PlaceFilter, PlaceKey, PlaceRow};
 pub use run::{FailureRow, FullRun, RunValue};
 
-/// A connection for one stream. Its statements have no time limit, because the consumer of the stream may be slow.
+/// A connection that reads one state of the database. Its statements have no time limit, because the consumer of a stream may be slow.
 #[derive(Debug)]
 pub struct Reader {
     connection: PgConnection,
@@ -40,13 +40,14 @@ impl Part {
 }
 
 impl Store {
-    /// Opens a connection for one stream.
+    /// Opens a connection that reads the database as it is now, whatever is written meanwhile.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn reader(&self) -> Result<Reader, Error> {
         let mut connection = self.target.open().await?;
-        connection.execute("set statement_timeout = 0").await?;
+        connection.execute("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0").await?;
+        connection.execute("begin isolation level repeatable read read only").await?;
         Ok(Reader { connection })
     }
 }

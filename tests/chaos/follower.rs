@@ -14,7 +14,7 @@ use crate::scene::program;
 use crate::support::Stage;
 use crate::support::database::Database;
 use crate::support::program::{Program, Running};
-use crate::support::python::python;
+use crate::support::python::{for_libpq, python};
 use crate::support::server::{Shutdown, server};
 
 /// A full run is requested, in the world of another week, after every so many kills.
@@ -84,13 +84,6 @@ impl Follower {
     }
 }
 
-/// A URL without the parameter that only the driver of the tests knows.
-fn for_libpq(url: &str) -> String {
-    let (server, parameters) = url.split_once('?').unwrap_or((url, ""));
-    let known = parameters.split('&').filter(|parameter| !parameter.starts_with("statement-cache-capacity="));
-    format!("{server}?{}", known.collect::<Vec<_>>().join("&"))
-}
-
 fn daemon(stage: &Stage) -> Program {
     let daemon = program(stage, &["daemon"]).set("SANGGWOND_SCHEDULE__ENABLED", "false");
     settings(daemon.set("SANGGWOND_SCHEDULE__HEARTBEAT", "200ms"))
@@ -102,19 +95,10 @@ fn settings(program: Program) -> Program {
     program.set("SANGGWOND_CRAWL__MAX_MISS_SHARE", "1")
 }
 
-/// Runs the case.
-pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
-    let Some(command) = python("the case of the follower", "follow.py") else {
-        findings.skip("tests/python/install has not been run");
-        return;
-    };
-    let kills = plan.pick(8, 100);
-    let stage = plan.scene.stage().await;
-    stage.program(&["migrate"]).finish().await.expect_code(0);
-    stage.standin.set(Switches { latency: Duration::from_millis(10), ..Switches::default() });
-    let mut follower = Follower::start(command, &stage).await;
+/// Kills daemons and the follower, again and again, while full runs are requested; then lets the last run end.
+async fn strike(plan: &Plan, kills: u64, stage: &Stage, follower: &mut Follower) {
     let mut chance = Chance::new(plan.seed + 21);
-    let mut daemons: Vec<Running> = (0..2).map(|_| daemon(&stage).start()).collect();
+    let mut daemons: Vec<Running> = (0..2).map(|_| daemon(stage).start()).collect();
     for kill in 0..kills {
         if kill % KILLS_PER_WEEK == 0 {
             stage.standin.set_world(plan.scene.world(u32::try_from(kill / KILLS_PER_WEEK).unwrap()));
@@ -129,7 +113,7 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
         }
         struck.signal(Signal::SIGKILL);
         struck.finish().await;
-        daemons.push(daemon(&stage).start());
+        daemons.push(daemon(stage).start());
         if kill == kills / 2 && server().await.is_private() {
             server().await.restart(Shutdown::Immediate).await;
         }
@@ -145,6 +129,20 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     for daemon in daemons {
         daemon.terminate().await.expect_code(0);
     }
+}
+
+/// Runs the case.
+pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
+    let Some(command) = python("the case of the follower", "follow.py") else {
+        findings.skip("tests/python/install has not been run");
+        return;
+    };
+    let kills = plan.pick(8, 100);
+    let stage = plan.scene.stage().await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+    stage.standin.set(Switches { latency: Duration::from_millis(10), ..Switches::default() });
+    let mut follower = Follower::start(command, &stage).await;
+    strike(plan, kills, &stage, &mut follower).await;
     // Places that no run has found for months are deleted: those that are closed by now.
     stage.execute(MONTHS_AGO).await;
     settings(program(&stage, &["crawl"])).finish().await.expect_code(0);
@@ -174,9 +172,7 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     findings.check(!stored.is_empty() && closed > 0, || "nothing happened".to_owned());
     let differs = stored
         .iter()
-        .filter(|place| {
-            copied.binary_search_by(|one| one.0.cmp(&place.0)).map(|at| &copied[at] != *place).unwrap_or(true)
-        })
+        .filter(|place| copied.binary_search_by(|one| one.0.cmp(&place.0)).map_or(true, |at| &copied[at] != *place))
         .count();
     findings.check(copied == stored, || {
         format!("{} places were copied, {} are stored, {differs} differ or are missing", copied.len(), stored.len())

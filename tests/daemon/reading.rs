@@ -4,6 +4,7 @@ use sanggwond::domain::geo::LatLng;
 use sqlx::AssertSqlSafe;
 
 use crate::support::Stage;
+use crate::support::python::{for_libpq, python};
 
 /// The centre of the places: within 1 km of it they are as dense as in a busy street.
 const HERE: (f64, f64) = (37.498, 127.0276);
@@ -186,4 +187,17 @@ async fn local_info_has_the_listing_of_the_nearest_station_of_each_name() {
     }
     let rows: i64 = stage.value("select count(*) from local_info").await;
     assert!((200..360).contains(&rows), "{rows} rows");
+}
+
+#[tokio::test]
+async fn the_model_for_django_passes_its_check_and_finds_places() {
+    let Some(mut django) = python("the_model_for_django_passes_its_check_and_finds_places", "model.py") else { return };
+    let stage = Stage::small().await;
+    stage.crawl().await;
+
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/README.md");
+    let output = django.arg(document).arg(for_libpq(&stage.database.url)).output().unwrap();
+
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.ends_with("\n20\n"), "{said}{errors}");
 }

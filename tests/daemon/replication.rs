@@ -52,7 +52,7 @@ async fn a_subscriber_sees_what_the_publisher_sees_after_two_crawls() {
     execute(&publisher, "create database copy").await;
     let subscriber = pool("copy");
     let url = |database: &str| format!("postgres://postgres@localhost/{database}?host={}", socket.display());
-    let program = |arguments: &[&str], database: &str| stage.program(arguments).set("DATABASE_URL", &url(database));
+    let program = |arguments: &[&str], database: &str| stage.program(arguments).set("DATABASE_URL", url(database));
     for database in ["postgres", "copy"] {
         program(&["migrate"], database).finish().await.expect_code(0);
     }

@@ -17,3 +17,10 @@ pub(crate) fn python(test: &str, program: &str) -> Option<Command> {
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(program));
     Some(command)
 }
+
+/// A URL without the parameter that only the driver of the tests knows.
+pub(crate) fn for_libpq(url: &str) -> String {
+    let (server, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let known = parameters.split('&').filter(|parameter| !parameter.starts_with("statement-cache-capacity="));
+    format!("{server}?{}", known.collect::<Vec<_>>().join("&"))
+}

@@ -1,66 +1,56 @@
-//! Writes places as CSV rows or GeoJSON features.
+//! Writes records in the format that was asked for.
 
 use std::io::Write;
 
-use serde_json::json;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::SheetFormat;
+use super::geoparquet::GeoParquet;
+use super::record::{Cell, Kind, Record};
 use crate::clock::rfc3339;
 use crate::commands::output::{CsvWriter, Dialect};
-use crate::store::PlaceRow;
-
-/// The header of a CSV.
-const COLUMNS: [&str; 16] = [
-    "place_id",
-    "name",
-    "category_name",
-    "category_group_code",
-    "phone",
-    "address",
-    "road_address",
-    "latitude",
-    "longitude",
-    "url",
-    "keywords",
-    "station",
-    "distance_m",
-    "first_seen_at",
-    "changed_at",
-    "closed_at",
-];
 
 /// A file that is being written.
-pub(super) enum Sheet<W: Write> {
+pub(super) enum Sheet<W: Write + Send> {
     /// RFC 4180.
     Csv(Box<CsvWriter<W>>, Dialect),
     /// RFC 7946: the destination, and the separator before the next feature.
     Geojson(W, &'static str),
+    /// The same features, one a line.
+    Ndjson(W),
+    /// GeoParquet 1.1.
+    Parquet(Box<GeoParquet<W>>),
 }
 
-impl<W: Write> Sheet<W> {
-    /// Starts a file: writes the CSV header, or the start of the GeoJSON collection.
-    pub(super) fn begin(format: SheetFormat, dialect: Dialect, mut to: W) -> anyhow::Result<Self> {
-        match format {
+impl<W: Write + Send> Sheet<W> {
+    /// Starts a file of records of one kind: writes what comes before the first.
+    pub(super) fn begin<R: Record>(format: SheetFormat, dialect: Dialect, mut to: W) -> anyhow::Result<Self> {
+        Ok(match format {
             SheetFormat::Csv => {
                 let mut to = CsvWriter::new(to, dialect)?;
-                to.row(COLUMNS)?;
-                Ok(Self::Csv(Box::new(to), dialect))
+                to.row(R::COLUMNS.iter().map(|column| column.name))?;
+                Self::Csv(Box::new(to), dialect)
             }
             SheetFormat::Geojson => {
                 write!(to, "{{\"type\":\"FeatureCollection\",\"features\":[")?;
-                Ok(Self::Geojson(to, "\n"))
+                Self::Geojson(to, "\n")
             }
-        }
+            SheetFormat::Ndjson => Self::Ndjson(to),
+            SheetFormat::Parquet => Self::Parquet(Box::new(GeoParquet::begin(R::COLUMNS, to)?)),
+        })
     }
 
-    /// Adds a place.
-    pub(super) fn add(&mut self, place: &PlaceRow) -> anyhow::Result<()> {
+    /// Adds a record.
+    pub(super) fn add<R: Record>(&mut self, record: &R) -> anyhow::Result<()> {
         match self {
-            Self::Csv(to, dialect) => to.row(record(place, *dialect))?,
+            Self::Csv(to, dialect) => to.row(record.cells().iter().map(|cell| field(cell, *dialect)))?,
             Self::Geojson(to, before) => {
-                write!(to, "{before}{}", feature(place))?;
+                write!(to, "{before}{}", feature(record)?)?;
                 *before = ",\n";
             }
+            Self::Ndjson(to) => writeln!(to, "{}", feature(record)?)?,
+            Self::Parquet(to) => to.add(record)?,
         }
         Ok(())
     }
@@ -73,58 +63,68 @@ impl<W: Write> Sheet<W> {
                 write!(to, "\n]}}\n")?;
                 to.flush()?;
             }
+            Self::Ndjson(mut to) => to.flush()?,
+            Self::Parquet(to) => to.finish()?,
         }
         Ok(())
     }
 }
 
-fn record(place: &PlaceRow, dialect: Dialect) -> [String; 16] {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    [
-        place.place_id.clone(),
-        place.name.clone(),
-        text(&place.category_name),
-        text(&place.category_group_code),
-        text(&place.phone),
-        text(&place.address),
-        text(&place.road_address),
-        degrees(place.latitude).to_string(),
-        degrees(place.longitude).to_string(),
-        text(&place.url),
-        place.keywords.join(";"),
-        text(&place.station),
-        place.distance_m.map(|metres| metres.to_string()).unwrap_or_default(),
-        dialect.instant(place.first_seen_at),
-        dialect.instant(place.changed_at),
-        place.closed_at.map(|at| dialect.instant(at)).unwrap_or_default(),
-    ]
+/// The field of a CSV.
+fn field(cell: &Cell<'_>, dialect: Dialect) -> String {
+    match cell {
+        Cell::Text(text) => text.unwrap_or_default().to_owned(),
+        Cell::Texts(texts) => texts.join(";"),
+        Cell::Number(number) => number.map(|number| number.to_string()).unwrap_or_default(),
+        Cell::Flag(flag) => flag.to_string(),
+        Cell::Degrees(degrees) => degrees.map(|degrees| degrees.to_string()).unwrap_or_default(),
+        Cell::Instant(at) => at.map(|at| dialect.instant(at)).unwrap_or_default(),
+        Cell::Json(value) => value.map(Value::to_string).unwrap_or_default(),
+    }
 }
 
-fn feature(place: &PlaceRow) -> serde_json::Value {
-    json!({
-        "type": "Feature",
-        "id": place.place_id,
-        "geometry": {"type": "Point", "coordinates": [degrees(place.longitude), degrees(place.latitude)]},
-        "properties": {
-            "place_id": place.place_id,
-            "name": place.name,
-            "category_name": place.category_name,
-            "category_group_code": place.category_group_code,
-            "phone": place.phone,
-            "address": place.address,
-            "road_address": place.road_address,
-            "url": place.url,
-            "keywords": place.keywords,
-            "station": place.station,
-            "distance_m": place.distance_m,
-            "first_seen_at": rfc3339(place.first_seen_at),
-            "changed_at": rfc3339(place.changed_at),
-            "closed_at": place.closed_at.map(rfc3339),
-        },
-    })
+/// A feature of RFC 7946. Its members stand in the usual order, which readers recognise it by.
+fn feature<R: Record>(record: &R) -> anyhow::Result<String> {
+    let geometry = record.position().map(|(x, y)| Point { kind: "Point", coordinates: [x, y] });
+    let feature = Feature { kind: "Feature", id: record.id(), geometry, properties: Properties(record) };
+    Ok(serde_json::to_string(&feature)?)
 }
 
-/// Degrees rounded to 7 decimals, about 1 cm.
-fn degrees(degrees: f64) -> f64 {
-    (degrees * 1e7).round() / 1e7
+#[derive(Serialize)]
+struct Feature<'a, R: Record> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: Value,
+    geometry: Option<Point>,
+    #[serde(bound = "R: Record")]
+    properties: Properties<'a, R>,
+}
+
+#[derive(Serialize)]
+struct Point {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    coordinates: [f64; 2],
+}
+
+/// The columns besides the position.
+struct Properties<'a, R>(&'a R);
+
+impl<R: Record> Serialize for Properties<'_, R> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let columns = R::COLUMNS.iter().zip(self.0.cells()).filter(|(column, _)| column.kind != Kind::Degrees);
+        to.collect_map(columns.map(|(column, cell)| (column.name, value(&cell))))
+    }
+}
+
+fn value(cell: &Cell<'_>) -> Value {
+    match cell {
+        Cell::Text(text) => json!(text),
+        Cell::Texts(texts) => json!(texts),
+        Cell::Number(number) => json!(number),
+        Cell::Flag(flag) => json!(flag),
+        Cell::Degrees(degrees) => json!(degrees),
+        Cell::Instant(at) => json!(at.map(rfc3339)),
+        Cell::Json(value) => json!(value),
+    }
 }
