@@ -31,7 +31,8 @@ create function place_search(text text, latitude double precision, longitude dou
 returns setof near_place
 language plpgsql stable parallel safe rows 20
 set search_path = sanggwond, pg_temp
-set plan_cache_mode = force_custom_plan
+-- The plan is the same for all texts, and making it takes as long as most searches.
+set plan_cache_mode = force_generic_plan
 set max_parallel_workers_per_gather = 0
 set enable_seqscan = off
 set enable_bitmapscan = off

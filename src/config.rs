@@ -21,6 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::domain::keyword::Keyword;
+use crate::domain::language::Language;
 use crate::domain::notice::Event;
 use crate::domain::price::Price;
 use crate::domain::quota::Quotas;
@@ -58,6 +59,8 @@ pub struct Config {
     pub history: History,
     /// The monitoring endpoints.
     pub observe: Observe,
+    /// What people read.
+    pub report: Report,
     /// How operators are told about full runs.
     pub notify: Notify,
     /// What is logged, and where.
@@ -67,6 +70,9 @@ pub struct Config {
     /// Warnings about the files that the values come from; the caller logs them.
     #[serde(skip)]
     pub warnings: Vec<String>,
+    /// The language of the locale, if it is one of this program.
+    #[serde(skip)]
+    pub locale: Option<Language>,
     /// All settings as text, with their origins and without secrets.
     #[serde(skip)]
     pub settings: Vec<Setting>,
@@ -191,6 +197,14 @@ pub struct Observe {
     /// Address of the pages, metrics and health endpoints; `None`: they are not served.
     #[serde(default)]
     pub listen: Option<SocketAddr>,
+}
+
+/// The keys of `[report]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// The language where nobody asks for another.
+    pub language: Language,
 }
 
 /// The keys of `[notify]`.
@@ -342,11 +356,18 @@ impl Config {
         config.database.programs = environment.program_folders();
         config.register_secrets(environment);
         config.warnings = warnings;
+        config.locale = environment.language();
         Ok(config)
     }
 }
 
 impl Config {
+    /// The language of a command: the one that was asked for, that of the locale, or the configured one.
+    #[must_use]
+    pub fn language(&self, asked: Option<Language>) -> Language {
+        asked.or(self.locale).unwrap_or(self.report.language)
+    }
+
     /// Registers all secrets for redaction.
     fn register_secrets(&self, environment: &Environment) {
         if let Some(key) = &self.kakao.api_key {

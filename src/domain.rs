@@ -9,6 +9,7 @@ pub mod geo;
 mod grid;
 pub mod inventory;
 pub mod keyword;
+pub mod language;
 pub mod notice;
 pub mod pause;
 pub mod place;

@@ -14,3 +14,6 @@ mod words;
 
 pub use live::{Live, Progress, live, unavailable};
 pub use page::{Origin, page};
+
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,26 @@ use serde::Serialize;
 use super::text::{visible, wrapped};
 use super::{Context, Exit};
 use crate::app::Database;
+use crate::config::Config;
+use crate::domain::language::Language;
 
 pub(super) use draft::Draft;
 pub(super) use rows::{CsvWriter, Dialect, DialectOption, csv_row};
+
+/// The option `--lang`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct LanguageOption {
+    /// The language: en or ko; default: that of the locale, or else report.language
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Option<Language>,
+}
+
+impl LanguageOption {
+    /// The language to write in.
+    pub(super) fn of(self, config: &Config) -> Language {
+        config.language(self.lang)
+    }
+}
 
 /// Unbuffered stdout. `std::io::Stdout` reports success even if the descriptor is not writable.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use super::report::render;
 use super::situation::{self, lines};
 use crate::clock;
 use crate::config::Config;
+use crate::domain::language::Language;
 use crate::domain::run::Status;
 use crate::observe::{Made, Page, Pages};
 use crate::report::{self, Live, Origin, Progress};
@@ -40,13 +41,16 @@ pub(super) struct DaemonPages<'a> {
     config: &'a Config,
     is_demo: bool,
     store: OnceCell<Store>,
-    live: Mutex<Option<(Instant, Page, Made)>>,
-    report: Mutex<Option<(Instant, Page, Made)>>,
+    live: [Kept; 2],
+    report: [Kept; 2],
 }
+
+/// A page that was made, and until when it is kept. There is one for each language, so that readers of both share it, too.
+type Kept = Mutex<Option<(Instant, Page, Made)>>;
 
 impl<'a> DaemonPages<'a> {
     pub(super) fn new(config: &'a Config, is_demo: bool) -> Self {
-        Self { config, is_demo, store: OnceCell::new(), live: Mutex::default(), report: Mutex::default() }
+        Self { config, is_demo, store: OnceCell::new(), live: Default::default(), report: Default::default() }
     }
 
     /// Sets the database, once it is ready. Pages have a connection of their own: a slow report must not delay a run.
@@ -54,10 +58,15 @@ impl<'a> DaemonPages<'a> {
         self.store.set(store.apart()).ok();
     }
 
-    async fn kept(&self, page: Page) -> Made {
-        let (cache, keep) = match page {
+    async fn kept(&self, page: Page, language: Language) -> Made {
+        let (caches, keep) = match page {
             Page::Live { .. } => (&self.live, KEEP_LIVE),
             Page::Report => (&self.report, KEEP_REPORT),
+        };
+        let [english, korean] = caches;
+        let cache = match language {
+            Language::English => english,
+            Language::Korean => korean,
         };
         let mut cache = cache.lock().await;
         if let Some((until, kept, made)) = &*cache
@@ -66,32 +75,33 @@ impl<'a> DaemonPages<'a> {
         {
             return made.clone();
         }
-        let made = self.read(page).await;
+        let made = self.read(page, language).await;
         // What says what is wrong is kept for a second as well, or each client would wait for the database in turn.
         let until = Instant::now() + if made.is_whole { keep } else { KEEP_LIVE };
         *cache = Some((until, page, made.clone()));
         made
     }
 
-    async fn read(&self, page: Page) -> Made {
+    async fn read(&self, page: Page, language: Language) -> Made {
         let Some(store) = self.store.get() else {
-            return self.unavailable(page, "the daemon is waiting for its database; its log says why");
+            return self.unavailable(page, language, "the daemon is waiting for its database; its log says why");
         };
         let (patience, reading): (_, Pin<Box<dyn Future<Output = anyhow::Result<Made>>>>) = match page {
-            Page::Live { is_refreshed } => (PATIENCE_LIVE, Box::pin(self.live(store, is_refreshed))),
-            Page::Report => (PATIENCE_REPORT, Box::pin(self.report(store))),
+            Page::Live { is_refreshed } => (PATIENCE_LIVE, Box::pin(self.live(store, is_refreshed, language))),
+            Page::Report => (PATIENCE_REPORT, Box::pin(self.report(store, language))),
         };
         match timeout(patience, reading).await {
             Ok(Ok(made)) => made,
-            Ok(Err(error)) => self.unavailable(page, &chain(&*error)),
+            Ok(Err(error)) => self.unavailable(page, language, &chain(&*error)),
             Err(_) => self.unavailable(
                 page,
+                language,
                 &format!("it did not answer within {} s; the daemon's log says more", patience.as_secs()),
             ),
         }
     }
 
-    async fn live(&self, store: &Store, is_refreshed: bool) -> anyhow::Result<Made> {
+    async fn live(&self, store: &Store, is_refreshed: bool, language: Language) -> anyhow::Result<Made> {
         let (situation, standing) = situation::look(self.config, store).await?;
         let at_work = situation.unfinished_runs.iter().filter(|run| run.status == Status::Running.as_str());
         let at_work: Vec<i64> = at_work.map(|run| run.crawl_run_id).collect();
@@ -111,20 +121,20 @@ impl<'a> DaemonPages<'a> {
             is_refreshed,
         };
         let refresh = is_refreshed.then_some(if at_work.is_empty() { REFRESH } else { REFRESH_AT_WORK });
-        Ok(Made { html: report::live(&self.origin(), live).into(), is_whole: true, refresh })
+        Ok(Made { html: report::live(&self.origin(language), live).into(), is_whole: true, refresh })
     }
 
-    async fn report(&self, store: &Store) -> anyhow::Result<Made> {
-        let html = render(self.config, self.is_demo, store).await?;
+    async fn report(&self, store: &Store, language: Language) -> anyhow::Result<Made> {
+        let html = render(self.config, self.is_demo, language, store).await?;
         Ok(Made { html: html.into(), is_whole: true, refresh: None })
     }
 
-    fn unavailable(&self, page: Page, why: &str) -> Made {
+    fn unavailable(&self, page: Page, language: Language, why: &str) -> Made {
         let refresh = (page == Page::Live { is_refreshed: true }).then_some(REFRESH);
-        Made { html: report::unavailable(&self.origin(), why).into(), is_whole: false, refresh }
+        Made { html: report::unavailable(&self.origin(language), why).into(), is_whole: false, refresh }
     }
 
-    fn origin(&self) -> Origin {
+    fn origin(&self, language: Language) -> Origin {
         Origin {
             database: self
                 .store
@@ -133,13 +143,14 @@ impl<'a> DaemonPages<'a> {
             is_demo: self.is_demo,
             made: clock::now().with_timezone(&Seoul).naive_local(),
             price: self.config.kakao.price_won,
+            language,
         }
     }
 }
 
 impl Pages for DaemonPages<'_> {
-    fn make(&self, page: Page) -> Pin<Box<dyn Future<Output = Made> + '_>> {
-        Box::pin(self.kept(page))
+    fn make(&self, page: Page, asked: Option<Language>) -> Pin<Box<dyn Future<Output = Made> + '_>> {
+        Box::pin(self.kept(page, asked.unwrap_or(self.config.report.language)))
     }
 }
 

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use chrono_tz::Asia::Seoul;
 
-use super::output::{Draft, print_raw, reading};
+use super::output::{Draft, LanguageOption, print_raw, reading};
 use super::{Context, Exit};
 use crate::app::Database;
 use crate::clock;
 use crate::config::Config;
+use crate::domain::language::Language;
 use crate::domain::quota::day_of;
 use crate::report::{self, Origin};
 use crate::store::{Extent, Store};
@@ -27,6 +28,8 @@ pub(super) struct Options {
     /// The output file, which appears only when it is complete; default: stdout
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    language: LanguageOption,
 }
 
 pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
@@ -34,11 +37,16 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
 }
 
 /// The page, from one snapshot of the database.
-pub(super) async fn render(config: &Config, is_demo: bool, store: &Store) -> anyhow::Result<String> {
+pub(super) async fn render(
+    config: &Config,
+    is_demo: bool,
+    language: Language,
+    store: &Store,
+) -> anyhow::Result<String> {
     let now = clock::now();
     let made = now.with_timezone(&Seoul).naive_local();
     let price = config.kakao.price_won;
-    let origin = Origin { database: store.target().database().to_owned(), is_demo, made, price };
+    let origin = Origin { database: store.target().database().to_owned(), is_demo, made, price, language };
     let extent = Extent {
         today: day_of(now),
         runs: RUNS,
@@ -51,7 +59,8 @@ pub(super) async fn render(config: &Config, is_demo: bool, store: &Store) -> any
 }
 
 async fn write(context: &Context, options: &Options, database: &Database) -> anyhow::Result<Exit> {
-    let page = render(&context.config, context.is_demo, &database.store).await?;
+    let language = options.language.of(&context.config);
+    let page = render(&context.config, context.is_demo, language, &database.store).await?;
     match &options.output {
         None => print_raw(&page)?,
         Some(path) => {

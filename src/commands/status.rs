@@ -1,6 +1,8 @@
 //! `status`: one screen about the situation.
 
-use super::output::{print, print_json, reading};
+use console::{Alignment, pad_str};
+
+use super::output::{LanguageOption, print, print_json, reading};
 use super::situation::{lines, look};
 use super::{Context, Exit, Format};
 use crate::clock;
@@ -15,6 +17,8 @@ pub(super) struct Options {
     /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    #[command(flatten)]
+    language: LanguageOption,
 }
 
 pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
@@ -23,8 +27,12 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
         match options.format {
             Format::Json => print_json(&situation)?,
             Format::Text => {
-                let lines = lines(&situation, clock::now());
-                lines.iter().try_for_each(|(head, text)| print(&format!("{head:<10}  {text}")))?;
+                let language = options.language.of(&context.config);
+                for (head, text) in lines(&situation, clock::now()) {
+                    let head = language.say(head);
+                    // A Hangul syllable is two columns wide.
+                    print(&format!("{}  {}", pad_str(&head, 10, Alignment::Left, None), language.say(&text)))?;
+                }
             }
         }
         Ok(exit_of(standing))

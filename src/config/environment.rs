@@ -8,6 +8,7 @@ use config::Map;
 
 use super::values::fault;
 use super::{Error, redaction, secret_file};
+use crate::domain::language::Language;
 
 /// Prefix of this program's own variables.
 const PREFIX: &str = "SANGGWOND_";
@@ -73,6 +74,12 @@ impl Environment {
     /// The value of a variable, which need not be UTF-8; `None` if it is unset or empty.
     fn path(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// The language of the locale; `None` if it is not one of this program.
+    pub(super) fn language(&self) -> Option<Language> {
+        let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(|name| self.get(name))?;
+        Language::of_locale(locale)
     }
 
     /// The variables `SANGGWOND_…`. A value stays a string until a numeric field parses it, so `0012e345` is not read

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 
+use crate::domain::language::Language;
+
 /// The headers of every page: it loads nothing, runs no script, and is neither embedded nor stored.
-pub(super) const HEADERS: [(&str, &str); 5] = [
+pub(super) const HEADERS: [(&str, &str); 6] = [
     (
         "content-security-policy",
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -16,6 +18,7 @@ pub(super) const HEADERS: [(&str, &str); 5] = [
     ("x-frame-options", "DENY"),
     ("referrer-policy", "no-referrer"),
     ("cache-control", "no-store"),
+    ("vary", "accept-language"),
 ];
 
 /// A page.
@@ -43,8 +46,8 @@ pub struct Made {
 
 /// Makes pages.
 pub trait Pages: Debug {
-    /// Makes a page.
-    fn make(&self, page: Page) -> Pin<Box<dyn Future<Output = Made> + '_>>;
+    /// Makes a page, in the language that the reader asks for.
+    fn make(&self, page: Page, asked: Option<Language>) -> Pin<Box<dyn Future<Output = Made> + '_>>;
 }
 
 /// The page at a path.

@@ -11,7 +11,7 @@ use futures_util::future::{AbortRegistration, Abortable};
 use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, REFRESH};
+use hyper::header::{ACCEPT, ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, HeaderValue, REFRESH};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -27,6 +27,7 @@ use super::pages::{self, Made, Pages};
 use super::process::Process;
 use super::slots::Slots;
 use super::vitals::Vitals;
+use crate::domain::language::Language;
 
 /// Time limit for receiving the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -150,7 +151,8 @@ impl<'a> Observer<'a> {
             return refusal;
         }
         if let Some(page) = pages::at(request.uri().path(), request.uri().query()) {
-            return html(self.pages.make(page).await);
+            let asked = request.headers().get(ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok());
+            return html(self.pages.make(page, asked.and_then(Language::of_header)).await);
         }
         let (is_alive, is_ready) = (self.vitals.is_alive(), self.vitals.is_ready());
         let (status, text) = match request.uri().path() {
@@ -228,7 +230,7 @@ mod tests {
     struct Nothing;
 
     impl Pages for Nothing {
-        fn make(&self, _: Page) -> Pin<Box<dyn Future<Output = Made> + '_>> {
+        fn make(&self, _: Page, _: Option<Language>) -> Pin<Box<dyn Future<Output = Made> + '_>> {
             Box::pin(async { Made { html: Bytes::new(), is_whole: true, refresh: None } })
         }
     }

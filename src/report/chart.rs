@@ -6,7 +6,7 @@
 use super::element::{Element, classed, element, text};
 use super::marks::{STATUSES, label, mark};
 use super::scale::Scale;
-use super::words::{count, day, duration, length, number_of, rounded, short_instant};
+use super::words::{count, day, duration, length, number_of, rounded, short_instant, time_of_day};
 use crate::store::ReportRun;
 
 /// Heights in pixels: above the bars (for the values of clipped bars), of the bars, and below them (for marks and dates).
@@ -37,14 +37,24 @@ const MEASURES: [Measure; 2] = [
 pub(super) fn chart(runs: &[ReportRun]) -> Element {
     let runs: Vec<&ReportRun> = runs.iter().rev().collect();
     let present = STATUSES.into_iter().filter(|status| runs.iter().any(|run| run.status == *status));
+    let square =
+        |class| element("rect").set("class", class).set("x", -6).set("y", -6).set("width", 12).set("height", 12);
+    let lines = element("path").set("class", "lines").set("d", "M-6 0L0 -6M-6 6L6 -6M0 6L6 0");
+    let icon = classed("svg", "icon").set("viewBox", "-8 -8 16 16").set("aria-hidden", "true");
+    let icon = icon.add(square("column succeeded")).add(lines);
+    let part = (!runs.iter().all(|run| run.is_full))
+        .then(|| classed("span", "status").add(icon).add(text("span", "limited to a part")));
     classed("div", "chart")
         .add_all(MEASURES.map(|measure| panel(&measure, &runs)))
-        .add(classed("p", "legend").add_all(present.map(label)))
+        .add(classed("p", "legend").add_all(present.map(label)).add_all(part))
 }
 
 fn panel(measure: &Measure, runs: &[&ReportRun]) -> Element {
-    let values: Vec<f64> = runs.iter().map(|run| (measure.of)(run)).collect();
-    let scale = (measure.scale)(&values);
+    // A run of a part is short, and would make an ordinary run look like an outlier.
+    let full = runs.iter().filter(|run| run.is_full).map(|run| (measure.of)(run));
+    let values: Vec<f64> = full.collect();
+    let all: Vec<f64> = runs.iter().map(|run| (measure.of)(run)).collect();
+    let scale = (measure.scale)(if values.is_empty() { &all } else { &values });
     let height = ABOVE + BARS + BELOW;
     let slots = runs.len().max(LEAST_SLOTS);
     let lines = scale.lines.iter().map(|line| (ABOVE + BARS * (1.0 - scale.share(*line)), (measure.label)(*line)));
@@ -72,8 +82,9 @@ fn slot(measure: &Measure, scale: &Scale, run: &ReportRun, (at, slots): (usize, 
     let value = (measure.of)(run);
     let tall = if value > 0.0 { (BARS * scale.share(value)).max(1.0) } else { 0.0 };
     let (left, wide) = (share(at, slots), share(1, slots));
+    let what = if run.is_full { "Run" } else { "Partial-scope run" };
     let said = format!(
-        "Run {}, {}: {}, {}, {} requests",
+        "{what} {}, {}: {}, {}, {} requests",
         run.id,
         short_instant(run.started),
         run.status,
@@ -84,9 +95,13 @@ fn slot(measure: &Measure, scale: &Scale, run: &ReportRun, (at, slots): (usize, 
         classed("rect", "slot").set("x", percent(left)).set("width", percent(wide)).set("height", ABOVE + BARS + 20.0),
     );
     if tall > 0.0 {
+        let (top, tall) = (format!("{:.1}", ABOVE + BARS - tall), format!("{tall:.1}"));
         let bar = classed("rect", &format!("column {}", run.status)).set("x", percent(left + 0.22 * wide));
-        let bar = bar.set("width", percent(0.56 * wide)).set("y", format!("{:.1}", ABOVE + BARS - tall));
-        drawing = drawing.add(bar.set("height", format!("{tall:.1}")));
+        drawing = drawing.add(bar.set("width", percent(0.56 * wide)).set("y", &top).set("height", &tall));
+        if !run.is_full {
+            let hatch = hatch(&tall).set("x", percent(left + 0.22 * wide)).set("y", &top);
+            drawing = drawing.add(hatch.set("style", format!("width: {}", percent(0.56 * wide))));
+        }
     }
     let middle = percent(left + 0.5 * wide);
     if scale.is_clipped(value) {
@@ -103,7 +118,14 @@ fn at_point(x: &str, y: f64, drawing: Element) -> Element {
     classed("svg", "point").set("x", x).set("y", y).set("width", 1).set("height", 1).add(drawing)
 }
 
-/// The dates below the marks; the newest run always has one.
+/// The lines across the bar of a run that is limited to a part.
+fn hatch(tall: &str) -> Element {
+    let lines = (0..24).map(|line| format!("M0 {}L10 {}", line * 6, line * 6 - 6)).collect::<Vec<_>>().concat();
+    let hatch = classed("svg", "hatch").set("height", tall).set("viewBox", format!("0 0 10 {tall}"));
+    hatch.set("preserveAspectRatio", "none").add(element("path").set("d", lines))
+}
+
+/// The dates below the marks, or the times of day where several runs began on one day; the newest run always has one.
 fn days(runs: &[&ReportRun], slots: usize) -> Vec<Element> {
     let every = slots.div_ceil(MAX_DATES);
     let is_labelled = |at: usize, every| (runs.len() - 1 - at).is_multiple_of(every);
@@ -111,8 +133,16 @@ fn days(runs: &[&ReportRun], slots: usize) -> Vec<Element> {
     let write = |(at, run): (usize, &&ReportRun)| {
         let middle = share(at, slots) + 0.5 * share(1, slots);
         // Every other date is hidden on narrow screens.
-        let class = if is_labelled(at, 2 * every) { "day" } else { "day minor" };
-        text("text", day(run.started)).set("class", class).set("x", percent(middle)).set("y", ABOVE + BARS + 40.0)
+        let class = match at + 1 {
+            // Centred, it would leave the card of a narrow screen.
+            last if last == slots => "day last",
+            _ if is_labelled(at, 2 * every) => "day",
+            _ => "day minor",
+        };
+        let before = runs[..at].iter().enumerate().rev().find(|(at, _)| is_labelled(*at, every));
+        let is_same_day = before.is_some_and(|(_, before)| before.started.date() == run.started.date());
+        let label = if is_same_day { time_of_day(run.started) } else { day(run.started) };
+        text("text", label).set("class", class).set("x", percent(middle)).set("y", ABOVE + BARS + 40.0)
     };
     labelled.map(write).collect()
 }

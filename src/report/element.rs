@@ -4,6 +4,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use crate::domain::language::Language;
+
 /// Elements that are self-closing (`<name/>`) when they have no children.
 const SELF_CLOSING: [&str; 6] = ["meta", "circle", "line", "path", "rect", "use"];
 
@@ -67,11 +69,71 @@ impl Element {
         self
     }
 
+    /// The same in another language. A sentence may go around other elements, which keep their place in it. An element that
+    /// says in which language its text is, such as a name, stays as it is.
+    pub(super) fn in_language(mut self, language: Language) -> Self {
+        let is_name = self.children.iter().all(|child| matches!(child, Node::Text(_)))
+            && self.attributes.iter().any(|(attribute, _)| *attribute == "lang");
+        if language == Language::English || is_name {
+            return self;
+        }
+        for (_, value) in self.attributes.iter_mut().filter(|(attribute, _)| *attribute == "aria-label") {
+            *value = language.say(value);
+        }
+        let (mut sentence, mut others) = (String::new(), Vec::new());
+        for child in self.children {
+            match child {
+                Node::Text(text) => sentence.push_str(&text),
+                Node::Element(element) => others.push(Node::Element(element.in_language(language))),
+                trusted @ Node::Trusted(_) => others.push(trusted),
+            }
+            if sentence.chars().filter(|c| is_place(*c)).count() < others.len() {
+                sentence.push(place(others.len() - 1));
+            }
+        }
+        self.children = around(&language.say(&sentence), others);
+        self
+    }
+
     /// Adds text without escaping it, such as a style sheet.
     pub(super) fn trusted(mut self, text: &'static str) -> Self {
         self.children.push(Node::Trusted(text));
         self
     }
+}
+
+/// Stands for the other element of this number in a sentence: a character for private use, which no text contains.
+fn place(number: usize) -> char {
+    u32::try_from(number).ok().and_then(|number| char::from_u32(PLACES.0 as u32 + number)).unwrap_or(PLACES.1)
+}
+
+/// The first and the last place.
+const PLACES: (char, char) = ('\u{f0000}', '\u{ffffd}');
+
+fn is_place(c: char) -> bool {
+    (PLACES.0..=PLACES.1).contains(&c)
+}
+
+/// A sentence with the other elements in their places.
+fn around(sentence: &str, others: Vec<Node>) -> Vec<Node> {
+    let mut children = Vec::new();
+    let mut others: Vec<Option<Node>> = others.into_iter().map(Some).collect();
+    let mut words = String::new();
+    for c in sentence.chars() {
+        if !is_place(c) {
+            words.push(c);
+            continue;
+        }
+        if !words.is_empty() {
+            children.push(Node::Text(std::mem::take(&mut words)));
+        }
+        let number = usize::try_from(c as u32 - PLACES.0 as u32).unwrap_or(usize::MAX);
+        children.extend(others.get_mut(number).and_then(Option::take));
+    }
+    if !words.is_empty() {
+        children.push(Node::Text(words));
+    }
+    children
 }
 
 impl Display for Element {

@@ -130,7 +130,11 @@ fn retired(retired: &serde_json::Value) -> Option<String> {
 
 /// The key figures.
 fn figures(run: &ReportRun, overview: &Overview, price: Price) -> Element {
+    // What a run has done so far is not comparable.
+    let is_at_work = run.status.is_unfinished();
     let usual = run.usual;
+    let compared =
+        |number, usual, shown| if is_at_work { so_far(usual, shown) } else { compared(number, usual, shown) };
     let keywords = number_of(&overview.keywords);
     let complete = overview.stations.iter().filter(|station| keywords > 0 && station.complete == keywords).count();
     let complete = i64::try_from(complete).unwrap_or(i64::MAX);
@@ -167,6 +171,10 @@ fn cells_note(run: &ReportRun) -> String {
         0 => format!("{} truncated by the API's 45-result limit", counted(truncated, "cell", "cells")),
         failed => format!("{} failed, {} truncated by the API's 45-result limit", count(failed), count(truncated)),
     }
+}
+
+fn so_far(usual: Option<f64>, shown: fn(f64) -> String) -> String {
+    usual.map_or_else(|| "so far".to_owned(), |usual| format!("so far; usually {}", shown(usual)))
 }
 
 fn compared(number: f64, usual: Option<f64>, shown: fn(f64) -> String) -> String {

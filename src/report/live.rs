@@ -2,7 +2,7 @@
 
 use super::element::{Element, classed, element, text};
 use super::marks::icon;
-use super::page::{Origin, head, header};
+use super::page::{Origin, header, whole};
 use super::sections;
 use crate::domain::run::Status;
 use crate::store::{Overview, ReportRun};
@@ -72,7 +72,7 @@ fn page(origin: &Origin, main: Element) -> String {
         .text(format!("sanggwond {}. ", env!("CARGO_PKG_VERSION")))
         .text("The page of the daemon; `sanggwond status` prints the same.");
     let body = element("body").add(header(origin)).add(main).add(footer);
-    format!("<!DOCTYPE html>\n{}\n", element("html").set("lang", "en").add(head(origin)).add(body))
+    whole(origin, body)
 }
 
 /// The bar of an unfinished run. Its numbers are in the facts.

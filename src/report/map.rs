@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::element::{Element, classed, element, korean, section, text};
-use super::table::Column::{Number, Text};
+use super::table::Column::{Long, Number, Text};
 use super::table::{cell, table};
 use super::words::{count, counted, number_of, percent};
 use crate::domain::geo::Rect;
@@ -70,7 +70,28 @@ pub(super) fn map(overview: &Overview) -> Element {
     for (region, stations) in &networks {
         maps = maps.add_all(panels(region, stations).iter().map(|panel| draw(panel, &classes)));
     }
-    section.add(legend(&classes)).add(maps).add(by_network(&networks, number_of(&overview.keywords)))
+    section
+        .add(legend(&classes))
+        .add(maps)
+        .add(by_network(&networks, number_of(&overview.keywords)))
+        .add(element("details").add(text("summary", "Show all stations as a table")).add(all_stations(stations)))
+}
+
+/// What the circles say to a mouse, for fingers and keyboards.
+fn all_stations(stations: &[StationReport]) -> Element {
+    let mut sorted: Vec<&StationReport> = stations.iter().collect();
+    sorted.sort_by(|one, other| one.name.cmp(&other.name).then_with(|| one.region.cmp(&other.region)));
+    let rows = sorted.into_iter().map(|station| {
+        [
+            korean(&station.name),
+            korean(&station.region),
+            korean(&station.lines.join(", ")),
+            cell(count(station.places)),
+            korean(&station.truncated.join(", ")),
+        ]
+    });
+    let columns = [Text("Station"), Text("Network"), Long("Lines"), Number("Open places"), Long("Truncated keywords")];
+    table("All stations", columns, rows)
 }
 
 fn panels<'a>(region: &str, stations: &'a [&'a StationReport]) -> Vec<Panel<'a>> {
@@ -129,7 +150,11 @@ fn draw(panel: &Panel<'_>, classes: &Classes) -> Element {
     // A wide map scrolls on a phone, so the keyboard must reach it.
     let tabindex = if panel.class == WIDE_MAP { 0 } else { -1 };
     let figure = classed("figure", panel.class).set("tabindex", tabindex);
-    figure.add(element("figcaption").add(korean(&panel.title))).add(drawing)
+    let mut caption = element("figcaption").add(korean(&panel.title));
+    if panel.class == WIDE_MAP {
+        caption = caption.add(classed("span", "hint").text("The map is wider than the screen: swipe to see the rest."));
+    }
+    figure.add(caption).add(drawing)
 }
 
 fn circle(station: &StationReport, projection: &Projection, classes: &Classes, radius: f64) -> Element {

@@ -7,6 +7,7 @@ use super::headline::headline;
 use super::map::map;
 use super::sections::{changes, coverage, failed, failing, runs, slow};
 use super::words::instant;
+use crate::domain::language::Language;
 use crate::domain::price::Price;
 use crate::store::Overview;
 
@@ -24,6 +25,8 @@ pub struct Origin {
     pub made: NaiveDateTime,
     /// The price of a request.
     pub price: Price,
+    /// The language of the page.
+    pub language: Language,
 }
 
 /// The whole page.
@@ -39,11 +42,16 @@ pub fn page(origin: &Origin, overview: &Overview) -> String {
             .add(classed("div", "pair").add(slow(overview)).add(failing(overview)))
             .add(failed(overview)),
     };
-    let body = element("body").add(header(origin)).add(main).add(footer());
-    format!("<!DOCTYPE html>\n{}\n", element("html").set("lang", "en").add(head(origin)).add(body))
+    whole(origin, element("body").add(header(origin)).add(main).add(footer()))
 }
 
-pub(super) fn head(origin: &Origin) -> Element {
+/// The document with this body, in the language of the page.
+pub(super) fn whole(origin: &Origin, body: Element) -> String {
+    let document = element("html").add(head(origin)).add(body).in_language(origin.language);
+    format!("<!DOCTYPE html>\n{}\n", document.set("lang", origin.language))
+}
+
+fn head(origin: &Origin) -> Element {
     let meta = |name, content: &str| element("meta").set("name", name).set("content", content);
     element("head")
         .add(element("meta").set("charset", "utf-8"))

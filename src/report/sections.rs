@@ -133,15 +133,14 @@ pub(super) fn failing(overview: &Overview) -> Element {
         return section.add(nothing("No cell failed."));
     }
     let rows = overview.failing.iter().map(|area| {
-        [
-            place(&area.position, &overview.stations),
-            cell(count(area.failed)),
-            cell(count(area.once)),
-            korean(&area.keywords.join(", ")),
-            error(area.error.as_deref()),
-        ]
+        // The error stands below its area, so that it can be read at any width.
+        let keywords = korean(&area.keywords.join(", "));
+        let error =
+            classed("span", "error stacked").add(keywords).text(": ").text(area.error.as_deref().unwrap_or("–"));
+        let place = element("span").add(place(&area.position, &overview.stations)).add(error);
+        [place, cell(count(area.failed)), cell(count(area.once))]
     });
-    let columns = [Text("Area"), Number("Twice"), Number("Once"), Text("Keywords"), Long("Last error")];
+    let columns = [Long("Area, keywords and last error"), Number("Twice"), Number("Once")];
     section.add(table("Areas in which cells failed", columns, rows))
 }
 

@@ -71,6 +71,11 @@ pub(super) fn day(instant: NaiveDateTime) -> String {
     instant.format("%-d %b").to_string()
 }
 
+/// A time as the label of a bar, such as `03:00`.
+pub(super) fn time_of_day(instant: NaiveDateTime) -> String {
+    instant.format("%H:%M").to_string()
+}
+
 /// A count as a floating-point number.
 pub(super) fn length(count: impl Into<i64>) -> f64 {
     f64::from(i32::try_from(count.into()).unwrap_or(i32::MAX))

@@ -20,15 +20,15 @@ select row_number() over () as number, syllable from unnest(string_to_array(
     '호,홍,화,황,회,효,흥', ',')) as t (syllable);
 create temp table made_name (number integer primary key, name text not null);
 insert into made_name
-select number, string_agg(syllable, '' order by place) || (array['', '', '식당', '카페', '커피', '치킨', '포차', '공원', '서점', '국밥',
-    '떡볶이', '필라테스', '스터디카페', ' 미술관', 'Cafe', 'Coffee'])[1 + number % 16]
+select drawn.number, string_agg(syllable, '' order by place) || (array['', '', '식당', '카페', '커피', '치킨', '포차', '공원', '서점', '국밥',
+    '떡볶이', '필라테스', '스터디카페', ' 미술관', 'Cafe', 'Coffee'])[1 + drawn.number % 16]
 from (
     select number, place, 1 + floor(random() * (select count(*) from syllable)) as syllable_number
     from generate_series(1, 60000) as number, generate_series(1, 3) as place
     where place < 3 or number % 2 = 0
 ) drawn
 join syllable on syllable.number = syllable_number
-group by number;
+group by drawn.number;
 insert into made_name
 select 60000 + number, name
 from unnest(array['스타벅스', '메가MGC커피', '투썸플레이스', '이디야커피', '김밥천국', '파리바게뜨', 'CU', 'GS25', '세븐일레븐', '본죽', 'STARBUCKS'])
@@ -49,8 +49,8 @@ analyze made;
 
 insert into place (place_id, name, category_name, category_group_code, phone, address, road_address, latitude, longitude, url,
     first_seen_at, changed_at)
-select place_id, n.name || case when (kind * 1000)::numeric % 1 < 0.5 then ' ' || branch || '점' else '' end, '음식점 > 카페 > 커피전문점', 'CE7', '02-000-' || number, '서울 서대문구 창천동 ' || number,
-    '서울 서대문구 신촌로 ' || number, latitude, longitude, 'http://place.map.kakao.com/' || number, now(), now()
+select place_id, n.name || case when (kind * 1000)::numeric % 1 < 0.5 then ' ' || branch || '점' else '' end, '음식점 > 카페 > 커피전문점', 'CE7', '02-000-' || made.number, '서울 서대문구 창천동 ' || made.number,
+    '서울 서대문구 신촌로 ' || made.number, latitude, longitude, 'http://place.map.kakao.com/' || made.number, now(), now()
 from made
 join made_name n on n.number = case when (kind * 100)::numeric % 1 < 0.12 then 60001 + made.number % 11
     else 1 + floor(60000 * power(((kind * 10000)::numeric % 1)::float8, 3)) end;

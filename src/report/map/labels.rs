@@ -1,4 +1,5 @@
-//! Station names on the maps, for orientation: those of the stations with the most places, as far as there is room.
+//! Station names on the maps, for orientation: those of well-known hubs, then those of the stations with the most places, as far
+//! as there is room.
 
 use super::projection::Projection;
 use crate::domain::geo::Rect;
@@ -17,6 +18,34 @@ const ROOM: (f64, f64) = (34.0, 20.0);
 
 /// Maximum number of characters; longer names are cut.
 const LONGEST: usize = 12;
+
+/// Stations that people look for first on a map of their city, the best known first.
+const HUBS: [&str; 24] = [
+    "서울역",
+    "강남역",
+    "홍대입구역",
+    "잠실역",
+    "신도림역",
+    "왕십리역",
+    "사당역",
+    "고속터미널역",
+    "김포공항역",
+    "수원역",
+    "인천역",
+    "부산역",
+    "서면역",
+    "해운대역",
+    "동대구역",
+    "반월당역",
+    "대전역",
+    "유성온천역",
+    "광주송정역",
+    "금남로4가역",
+    "판교역",
+    "의정부역",
+    "천안역",
+    "춘천역",
+];
 
 /// The labels. `stations` is sorted by ascending number of places; `without` is an area without names.
 pub(super) fn labels(
@@ -40,7 +69,10 @@ pub(super) fn labels(
     let circles: Vec<Extent> = stations.iter().map(around).collect();
     let mut names: Vec<Extent> = Vec::new();
     let mut labels = Vec::new();
-    for (station, circle) in stations.iter().zip(&circles).rev() {
+    let rank = |name: &str| HUBS.iter().position(|hub| *hub == name).unwrap_or(HUBS.len());
+    let mut in_order: Vec<_> = stations.iter().zip(&circles).rev().collect();
+    in_order.sort_by_key(|(station, _)| rank(&station.name));
+    for (station, circle) in in_order {
         let is_free = |place: &Extent| {
             let roomy = place.grown(ROOM.0, ROOM.1);
             place.is_within(&frame)
