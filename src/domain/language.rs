@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use sentence::Sentence;
+use sentence::{Case, Sentence};
 
 /// A language of reports, pages and `status`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -152,11 +152,13 @@ impl<'a> Translation<'a> {
         // If the search comes back to this text, it has found nothing new.
         self.0.insert(text, as_is.clone());
         let mut best = forms::korean(text).map_or(as_is, |words| Said { words, left: 0 });
-        for sentence in KOREAN.iter() {
+        // At the start of a line, a sentence may have a capital letter that it has not in the table.
+        let readings = [Case::Same, Case::Other].into_iter().flat_map(|case| KOREAN.iter().map(move |one| (one, case)));
+        for (sentence, case) in readings {
             if best.left == 0 {
                 break;
             }
-            if let Some(values) = sentence.values(text) {
+            if let Some(values) = sentence.values(text, case) {
                 let values: Vec<Said> = values.into_iter().map(|value| self.of(value)).collect();
                 let left = values.iter().map(|value| value.left).sum();
                 if left < best.left {

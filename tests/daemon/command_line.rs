@@ -47,7 +47,7 @@ async fn the_help_lists_the_commands_the_common_options_and_the_exit_codes() {
       status       Show the daemons, the run at work, the last full run and what comes next
       runs         Show the run history, newest first, or one run in full
       changes      Show the places that opened, changed, closed and reopened, newest first
-      export       Write the places as CSV or GeoJSON
+      export       Write the places, or their changes, as CSV, GeoJSON, NDJSON or GeoParquet
       request      Let a running daemon start a run, with its own configuration and key
       cancel       End an unfinished run for good, wherever it works
       pause        Let no run start by itself until further notice

@@ -22,8 +22,13 @@ pub(crate) async fn get(address: &str, path: &str) -> String {
 
 /// The response to a request that accepts these content types.
 async fn get_as(address: &str, path: &str, accept: &str) -> String {
+    get_with(address, path, &format!("Accept: {accept}\r\n")).await
+}
+
+/// The response to a request with these headers.
+pub(crate) async fn get_with(address: &str, path: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

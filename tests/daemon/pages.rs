@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::observe::{address, get, loiterers, observed};
+use crate::observe::{address, get, get_with, loiterers, observed};
 use crate::report::measure;
 use crate::support::{KEY, Stage};
 
@@ -85,6 +85,27 @@ async fn the_live_page_tells_pauses_cancellations_and_partial_runs_truthfully_an
     assert_eq!((&measured["xml_errors"], &measured["loads"]), (&json!([]), &json!(3)));
     for (frame, width) in measured["frames"].as_array().unwrap().iter().zip([390, 1280]) {
         assert_eq!((&frame["scroll_width"], &frame["beyond"]), (&json!(width), &json!([])), "{frame}");
+    }
+}
+
+#[tokio::test]
+async fn the_pages_are_in_the_language_of_the_browser() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    let mut daemon = observed(&stage, &[]).set("SANGGWOND_SCHEDULE__ENABLED", "false").start();
+    let address = address(&mut daemon).await;
+    daemon.says("the schedule is disabled").await;
+
+    for (path, english, korean) in [
+        ("/", "The last due full run, run 1, succeeded", "최근 예정 전체 실행(실행 1)이 성공했습니다"),
+        ("/report", "Run 1 succeeded: all 6 cells are done", "실행 1 성공: 셀 6개 모두 완료"),
+    ] {
+        let in_korean = get_with(&address, path, "Accept-Language: ko-KR,ko;q=0.9,en;q=0.8\r\n").await;
+        let in_english = get_with(&address, path, "Accept-Language: en-GB\r\n").await;
+
+        assert!(in_korean.contains("<html lang=\"ko\">") && in_korean.contains(korean), "{in_korean}");
+        assert!(in_english.contains("<html lang=\"en\">") && in_english.contains(english), "{in_english}");
+        assert!(in_korean.contains("vary: accept-language") && get(&address, path).await.contains(english));
     }
 }
 

@@ -93,6 +93,8 @@ async fn the_page_shows_the_newest_full_run_and_what_it_found() {
         "Since then, partial-scope run 3: all 6 cells are done.",
         "no earlier run to compare with",
         "3 of 3 for all keywords",
+        "<span class=\"error stacked\"><bdi lang=\"ko\">카페</bdi>: said ",
+        "limited to a part",
         "In the last four weeks 3 places opened, 0 closed, 0 changed and 0 reopened.",
         "said &lt;b&gt;&quot;no&quot;&lt;/b&gt; &amp; 500",
         "<title>서울역 (1호선): 5 places</title>",
@@ -174,6 +176,47 @@ async fn the_page_fits_a_phone_and_a_desktop_and_loads_nothing() {
     let columns = ["column succeeded", "column partial", "column succeeded"].repeat(2);
     assert_eq!(measured["columns"], serde_json::json!(columns), "the skipped run has no bar");
     assert_ne!(measured["background"], dark["background"]);
+}
+
+#[tokio::test]
+async fn the_report_is_in_the_language_of_the_option_the_locale_or_the_configuration() {
+    let stage = stage_with_runs().await;
+    let heading = async |arguments: &[&str], variables: &[(&str, &str)]| {
+        let arguments = [&["report"], arguments].concat();
+        let program =
+            variables.iter().fold(stage.program(&arguments), |program, (name, value)| program.set(name, value));
+        let page = program.finish().await.expect_code(0).stdout;
+        page.split_once("<h1>").unwrap().1.split_once("</h1>").unwrap().0.rsplit_once("<span>").unwrap().1.to_owned()
+    };
+    let (english, korean) = ("The run was skipped</span>", "실행을 건너뛰었습니다</span>");
+    let configured = ("SANGGWOND_REPORT__LANGUAGE", "ko");
+
+    assert_eq!(heading(&[], &[]).await, english);
+    assert_eq!(heading(&["--lang", "ko"], &[("LANG", "en_US.UTF-8")]).await, korean);
+    assert_eq!(heading(&[], &[("LANG", "ko_KR.UTF-8")]).await, korean);
+    assert_eq!(heading(&[], &[("LC_ALL", "en_US.UTF-8"), ("LANG", "ko_KR.UTF-8")]).await, english);
+    assert_eq!(heading(&[], &[("LANG", "C.UTF-8"), configured]).await, korean);
+    assert_eq!(heading(&["--lang", "en"], &[configured]).await, english);
+    let unknown = stage.program(&["report", "--lang", "fr"]).finish().await.expect_code(2);
+    assert!(unknown.stderr.contains("write \"en\" or \"ko\""), "{}", unknown.stderr);
+    let configured =
+        stage.program(&["check"]).set("SANGGWOND_REPORT__LANGUAGE", "Korean").finish().await.expect_code(2);
+    assert!(configured.stderr.contains("report.language"), "{}", configured.stderr);
+}
+
+#[tokio::test]
+async fn the_korean_page_fits_a_phone_and_a_desktop() {
+    let stage = stage_with_runs().await;
+    let file = stage.folder.path().join("report.html");
+    let arguments = ["report", "--lang", "ko", "--output", file.to_str().unwrap()];
+    stage.program(&arguments).finish().await.expect_code(0);
+
+    let measured = measure(stage.folder.path(), false).await;
+
+    assert_eq!((&measured["xml_errors"], &measured["loads"]), (&serde_json::json!([]), &0.into()));
+    for (frame, width) in measured["frames"].as_array().unwrap().iter().zip([390, 1280]) {
+        assert_eq!((&frame["scroll_width"], &frame["beyond"]), (&width.into(), &serde_json::json!([])), "{frame}");
+    }
 }
 
 #[tokio::test]

@@ -111,3 +111,21 @@ async fn the_situation_fits_a_narrow_terminal() {
         assert!(widest <= usize::from(columns), "{screen}");
     }
 }
+
+#[tokio::test]
+async fn the_screen_is_in_korean_where_the_locale_is() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    stage.execute("update crawl_run set status = 'partial', cells_done = 5, cells_failed = 1, reason = '1 cell failed twice; see the view run_failure'").await;
+
+    let screen = shell(&stage, &["status"]).set("LANG", "ko_KR.UTF-8").finish().await.expect_code(3).stdout;
+    let json = shell(&stage, &["status", "--lang", "ko", "--format", "json"]).finish().await.expect_code(3).stdout;
+
+    assert_eq!(line(&screen, "판정"), "최근 예정 전체 실행(실행 1)이 일부만 완료되었습니다");
+    assert!(
+        line(&screen, "최근 실행").contains("셀 6개 중 1개 실패: 셀 1개가 두 번 실패; 뷰 run_failure 참고"),
+        "{screen}"
+    );
+    assert_eq!(line(&screen, "데몬"), "살아 있는 데몬이 없습니다");
+    assert!(json.contains("is partial"), "JSON is for programs: {json}");
+}

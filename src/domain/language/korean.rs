@@ -86,12 +86,11 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("{n} s in pauses ({})", "요청 일시 중지 {1}초({2})"),
     ("{n} s in the database", "데이터베이스 {1}초"),
     ("{n} s in page delays", "페이지 간격 {1}초"),
-    ("{w} {n} s", "{1} {2}초"),
-    ("throttled", "429 응답"),
-    ("unavailable", "서버 오류"),
-    ("unreachable", "연결 안 됨"),
-    ("unexpected", "예상 밖의 응답"),
-    ("broken", "깨진 응답"),
+    ("throttled {n} s", "429 응답 {1}초"),
+    ("unavailable {n} s", "서버 오류 {1}초"),
+    ("unreachable {n} s", "연결 안 됨 {1}초"),
+    ("unexpected {n} s", "예상 밖의 응답 {1}초"),
+    ("broken {n} s", "깨진 응답 {1}초"),
     // Figures of a run.
     ("Duration", "소요 시간"),
     ("Requests", "요청"),
@@ -402,5 +401,9 @@ pub(super) const SENTENCES: &[(&str, &str)] = &[
     ("planned with another radius than the {n} m of the last full run", "최근 전체 실행의 반경 {1} m와 다르게 계획됨"),
     ("replaced by a fresh run", "새 실행으로 대체됨"),
     ("no full run has been finished yet, so there are no failed cells", "끝난 전체 실행이 없어 실패한 셀도 없음"),
+    // Errors of requests.
     ("429: too many requests", "429: 요청이 너무 많음"),
+    ("no answer within {}", "{1} 안에 응답 없음"),
+    ("{} (after {n} failures)", "{1}({2}회 실패)"),
+    ("no error message", "오류 메시지 없음"),
 ];

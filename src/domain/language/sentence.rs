@@ -9,6 +9,15 @@ pub(super) struct Sentence {
     other: &'static str,
 }
 
+/// The case of the first letter of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Case {
+    /// As in the table.
+    Same,
+    /// The other one.
+    Other,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
     Words(&'static str),
@@ -57,14 +66,14 @@ impl Sentence {
         self.english.iter().filter(|piece| !matches!(piece, Piece::Words(_))).count()
     }
 
-    /// The values of the placeholders if the text is this sentence, with or without a capital letter.
-    pub(super) fn values<'a>(&self, text: &'a str) -> Option<Vec<&'a str>> {
+    /// The values of the placeholders if the text is this sentence.
+    pub(super) fn values<'a>(&self, text: &'a str, case: Case) -> Option<Vec<&'a str>> {
         let mut values = Vec::new();
-        let is_match = match self.english.split_first() {
-            Some((Piece::Words(words), further)) => {
+        let is_match = match (case, self.english.split_first()) {
+            (Case::Other, Some((Piece::Words(words), further))) => {
                 after_words(words, text).is_some_and(|rest| matches(further, rest, &mut values))
             }
-            _ => matches(&self.english, text, &mut values),
+            _ => case == Case::Same && matches(&self.english, text, &mut values),
         };
         is_match.then_some(values)
     }
@@ -89,7 +98,7 @@ impl Sentence {
     }
 }
 
-/// The text after the words that it begins with, whatever the case of the first letter.
+/// The text after the words that it begins with, but for the case of the first letter.
 fn after_words<'a>(words: &str, text: &'a str) -> Option<&'a str> {
     let (first, other) = (words.chars().next()?, text.chars().next()?);
     if !first.eq_ignore_ascii_case(&other) {

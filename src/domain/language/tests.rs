@@ -1,3 +1,5 @@
+//! The table of sentences is whole, and texts are said as an operations team would.
+
 use std::collections::BTreeSet;
 
 use super::*;
