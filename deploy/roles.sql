@@ -55,7 +55,8 @@ grant usage on schema sanggwond to sanggwond_reader, sanggwond_writer, sanggwond
 grant select on all tables in schema sanggwond to sanggwond_reader, sanggwond_writer;
 grant execute on function sanggwond.place_content to sanggwond_writer;
 grant execute on function sanggwond.place_near, sanggwond.place_search, sanggwond.station_search, sanggwond.place_feed,
-    sanggwond.box_around, sanggwond.metres_between, sanggwond.folded, sanggwond.name_pieces
+    sanggwond.box_around, sanggwond.metres_between, sanggwond.folded, sanggwond.name_pieces,
+    sanggwond.typed_pattern
     to sanggwond_reader, sanggwond_writer;
 
 -- The ground, the places, the history. Rows are locked by who updates them.

@@ -42,7 +42,7 @@ set jit = off
 as $$
 declare
     here constant point := point(longitude, latitude);
-    part constant text := folded(btrim(text));
+    part constant text := btrim(folded(text));
     pieces tsquery;
     found text[];
     reach double precision;
@@ -71,7 +71,8 @@ begin
         order by point(p.longitude, p.latitude) <-> here
         limit max_rows
     ) near;
-    if cardinality(found) = max_rows then
+    -- Far away, distances are approximate anyway, and the box would hold most of the country.
+    if cardinality(found) = max_rows and reach <= 200000 then
         found := array(
             select p.place_id
             from place p
@@ -109,17 +110,52 @@ comment on column found_station.lines is 'Names of the lines that stop here, sor
 comment on column found_station.latitude is 'WGS84 latitude in degrees.';
 comment on column found_station.longitude is 'WGS84 longitude in degrees.';
 
--- Names are compared as letters of Hangul (NFKD): whoever types 강남 has 강ㄴ and 강나 on the way, and 강 begins as 가.
+-- Whoever types 사당 has 삳 on the way, because a keyboard takes the next initial consonant for a final one at first; 과 begins as
+-- 고, and 흙 as 흘. So the last letter stands for all that it can become. Letters are those of decomposed Hangul (NFKD).
+create function typed_pattern(letters text) returns text
+language plpgsql immutable parallel safe strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    last constant text := right(letters, 1);
+    head constant text := regexp_replace(left(letters, -1), '([][\\.^$*+?(){}|-])', '\\\1', 'g');
+    finals constant text := E'\u11A8\u11A9\u11AB\u11AE\u11AF\u11B7\u11B8\u11BA\u11BB\u11BC\u11BD\u11BE\u11BF\u11C0\u11C1\u11C2';
+    initials constant text := E'\u1100\u1101\u1102\u1103\u1105\u1106\u1107\u1109\u110A\u110B\u110C\u110E\u110F\u1110\u1111\u1112';
+    -- A double final that ends a syllable, and what it was typed of: a final and the next initial.
+    doubles constant text := E'\u11AA\u11AC\u11AD\u11B0\u11B1\u11B2\u11B3\u11B4\u11B5\u11B6\u11B9';
+    firsts constant text := E'\u11A8\u11AB\u11AB\u11AF\u11AF\u11AF\u11AF\u11AF\u11AF\u11AF\u11B8';
+    seconds constant text := E'\u1109\u110C\u1112\u1100\u1106\u1107\u1109\u1110\u1111\u1112\u1109';
+begin
+    return head || case
+        when last = E'\u1169' then E'[\u1169-\u116C]'
+        when last = E'\u116E' then E'[\u116E-\u1171]'
+        when last = E'\u1173' then E'[\u1173\u1174]'
+        when strpos(doubles, last) > 0
+            then format('(%s|%s%s)', last, translate(last, doubles, firsts), translate(last, doubles, seconds))
+        when strpos(finals, last) > 0 then format('(%s|%s)', case last
+            when E'\u11A8' then E'[\u11A8\u11AA]'
+            when E'\u11AB' then E'[\u11AB-\u11AD]'
+            when E'\u11AF' then E'[\u11AF-\u11B6]'
+            when E'\u11B8' then E'[\u11B8\u11B9]'
+            else last
+        end, translate(last, finals, initials))
+        else regexp_replace(last, '([][\\.^$*+?(){}|-])', '\\\1')
+    end;
+end
+$$;
+comment on function typed_pattern is 'A regular expression for decomposed names that a text, typed so far, can become.';
+
 create function station_search(text text, max_rows integer default 10) returns setof found_station
 language sql stable parallel safe rows 10
 begin atomic
     select s.station_id, s.name, s.region, s.lines, s.latitude, s.longitude
     from station s,
-        lateral (select lower(normalize(s.name, NFKD)) as name, lower(normalize(btrim(text), NFKD)) as part) folded,
+        lateral (select lower(normalize(s.name, NFKD)) as name, btrim(lower(normalize(text, NFKD))) as part) folded,
+        lateral (select typed_pattern(folded.part) as pattern) typed,
         lateral (select folded.name in (folded.part, folded.part || normalize('역', NFKD)) as is_whole,
-            starts_with(folded.name, folded.part) as is_start) match
-    where s.retired_at is null and strpos(folded.name, folded.part) > 0
-    order by match.is_whole desc, match.is_start desc, cardinality(s.lines) desc, s.name, s.station_id
+            strpos(folded.name, folded.part) > 0 as is_exact, folded.name ~ ('^' || typed.pattern) as is_start) match
+    where s.retired_at is null and folded.name ~ typed.pattern
+    order by match.is_whole desc, match.is_start desc, match.is_exact desc, cardinality(s.lines) desc, s.name, s.station_id
     limit max_rows;
 end;
 comment on function station_search is 'Stations in use whose name contains the text, for completion while somebody types: names that equal it come first, then names that begin with it, then stations with more lines. An unfinished syllable finds the names that it can become.';
@@ -136,7 +172,7 @@ as $$
 begin
     return query
     with page as materialized (
-        select v.version, v.place_id from place_version v where v.version > after order by v.version limit max_rows
+        select v.version, v.place_id, v.is_deleted from place_version v where v.version > after order by v.version limit max_rows
     ), near as (
         select l.place_id, array_agg(distinct s.name order by s.name) as stations,
             array_agg(distinct k.query order by k.query) as keywords
@@ -144,7 +180,7 @@ begin
         where l.gone_at is null
         group by l.place_id
     )
-    select v.version, v.place_id, p.place_id is null or p.closed_at is not null, p.name, p.category_name, p.category_group_code,
+    select v.version, v.place_id, v.is_deleted or p.closed_at is not null, p.name, p.category_name, p.category_group_code,
         p.phone, p.address, p.road_address, p.latitude, p.longitude, p.url, p.closed_at, coalesce(near.stations, '{}'),
         coalesce(near.keywords, '{}')
     from page v

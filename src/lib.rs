@@ -76,6 +76,10 @@
 //! Requests (`run_request`) come after everything that is due. The transaction that inserts a run also answers its request, so
 //! each is answered once.
 //!
+//! **Languages.** Logs, JSON and the database are in English, and so is every text in the code. [`domain::language`] translates a
+//! page or a line when it is shown, by one table of sentences: verdicts and reasons come from the database and are therefore
+//! read back. Of all ways to read a text as sentences, the one that leaves the least English is taken.
+//!
 //! **The gate.** Every request passes [`kakao::gate`]: a limit on requests in flight, one adaptive rate, and one pause shared
 //! by all. A permit is never held while waiting. 429, 503 and network failures pause everybody and cost a page no attempt.
 //! Other broken answers count against their page, until several come in a row: then a search that was answered well before
@@ -137,6 +141,8 @@
 //! | what operators are told, and when | `store/notices.rs` (what is noted), [`notify`] (how it is sent) |
 //! | a metric | [`observe`], and the `meters.rs` of `kakao` and `runner` |
 //! | the report | [`report`] draws it, `store/report/` reads it |
+//! | a sentence for people | where it is said, in English; its Korean in `domain/language/korean.rs`. A test fails if a page has one without |
+//! | an export | `commands/export/record.rs` (the columns), one file per kind of format beside it |
 //! | the live page | `commands/situation.rs` (what it and `status` say), `report/live.rs` (how it looks), `commands/pages.rs` (when it is made) |
 
 pub mod app;

@@ -22,7 +22,7 @@ use sheet::Sheet;
 const PAGE: usize = 2_000;
 
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(subcommand_negates_reqs = true)]
 pub(super) struct Options {
     #[command(subcommand)]
     what: Option<What>,
@@ -65,6 +65,15 @@ struct FileOptions {
     dialect: DialectOption,
 }
 
+impl Options {
+    /// Whether there are options of an export of places.
+    fn has_any(&self) -> bool {
+        let FileOptions { format, output, dialect } = &self.file;
+        let has_file = format.is_some() || output.is_some() || dialect.dialect() == Dialect::Excel;
+        has_file || self.open || self.all || self.part.has_any()
+    }
+}
+
 /// The formats of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SheetFormat {
@@ -86,6 +95,9 @@ enum Wanted {
 
 pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<Exit> {
     let file = match &options.what {
+        Some(What::Changes { .. }) if options.has_any() => {
+            return Err(Misuse("write the options of `export changes` after `changes`").into());
+        }
         Some(What::Changes { file, .. }) => file,
         None => &options.file,
     };

@@ -17,6 +17,13 @@ pub(super) struct Options {
     keyword: Vec<String>,
 }
 
+impl Options {
+    /// Whether there is any.
+    pub(super) fn has_any(&self) -> bool {
+        !self.station.is_empty() || !self.keyword.is_empty()
+    }
+}
+
 /// Looks up the names in the database, including retired stations and keywords.
 pub(super) async fn resolve(store: &Store, options: &Options) -> anyhow::Result<Part> {
     let scope = Scope { stations: options.station.clone(), keywords: options.keyword.clone(), failed_cells_of: None };

@@ -103,6 +103,8 @@ impl Language {
     pub fn say(self, english: &str) -> String {
         match self {
             Self::English => english.to_owned(),
+            // The longest sentence of ours is shorter; what is longer came from outside, and must cost no time.
+            Self::Korean if english.len() > MOST_BYTES => english.to_owned(),
             Self::Korean => Translation::default().of(english).words,
         }
     }
@@ -126,14 +128,19 @@ impl Said {
 /// Of all ways to read a text as sentences, the one that leaves the least English is taken. What was found for a part is kept,
 /// because many ways lead to the same parts.
 #[derive(Default)]
-struct Translation<'a>(HashMap<&'a str, Said>);
+struct Translation<'a> {
+    found: HashMap<&'a str, Said>,
+    depth: usize,
+}
 
 impl<'a> Translation<'a> {
     fn of(&mut self, english: &'a str) -> Said {
         let start = english.len() - english.trim_start().len();
         let end = english.trim_end().len().max(start);
         let (before, text, after) = (&english[..start], &english[start..end], &english[end..]);
-        let mut said = self.trimmed(text);
+        self.depth += 1;
+        let mut said = if self.depth > DEEPEST { Said::as_is(text) } else { self.trimmed(text) };
+        self.depth -= 1;
         if start > 0 || end < english.len() {
             said.words = format!("{before}{}{after}", said.words);
         }
@@ -146,11 +153,11 @@ impl<'a> Translation<'a> {
             // A figure may have a Korean form even without letters.
             return forms::korean(text).map_or(as_is, |words| Said { words, left: 0 });
         }
-        if let Some(said) = self.0.get(text) {
+        if let Some(said) = self.found.get(text) {
             return said.clone();
         }
         // If the search comes back to this text, it has found nothing new.
-        self.0.insert(text, as_is.clone());
+        self.found.insert(text, as_is.clone());
         let mut best = forms::korean(text).map_or(as_is, |words| Said { words, left: 0 });
         // At the start of a line, a sentence may have a capital letter that it has not in the table.
         let readings = [Case::Same, Case::Other].into_iter().flat_map(|case| KOREAN.iter().map(move |one| (one, case)));
@@ -159,7 +166,7 @@ impl<'a> Translation<'a> {
                 break;
             }
             if let Some(values) = sentence.values(text, case) {
-                let values: Vec<Said> = values.into_iter().map(|value| self.of(value)).collect();
+                let values: Vec<Said> = values.into_iter().map(|value| self.value(value)).collect();
                 let left = values.iter().map(|value| value.left).sum();
                 if left < best.left {
                     best = Said { words: sentence.filled(values.iter().map(|value| value.words.as_str())), left };
@@ -167,19 +174,30 @@ impl<'a> Translation<'a> {
             }
         }
         self.in_parts(text, &mut best);
-        self.0.insert(text, best.clone());
+        self.found.insert(text, best.clone());
         best
+    }
+
+    /// The value of a placeholder. A name is no English, whatever its letters are.
+    fn value(&mut self, (value, is_ours): (&'a str, bool)) -> Said {
+        if is_ours { self.of(value) } else { Said { words: value.to_owned(), left: 0 } }
     }
 
     /// Reads a text as a list: two parts, which may be lists again.
     fn in_parts(&mut self, text: &'a str, best: &mut Said) {
-        let mut splits: Vec<(&str, usize)> = SEPARATORS
+        let splits: Vec<(&str, usize)> = SEPARATORS
             .iter()
             .flat_map(|separator| text.match_indices(separator).map(|(at, separator)| (separator, at)))
             .collect();
-        if splits.len() > MOST_PARTS {
-            // Each further place to split at multiplies the ways to read the text.
-            splits.truncate(1);
+        if let Some((separator, _)) = splits.first().filter(|_| splits.len() > MOST_PARTS) {
+            // Each further place to split at multiplies the ways to read the text, so there is one for all.
+            let parts: Vec<Said> = text.split(separator).map(|part| self.of(part)).collect();
+            let left = parts.iter().map(|part| part.left).sum();
+            if left < best.left {
+                let words: Vec<String> = parts.into_iter().map(|part| part.words).collect();
+                *best = Said { words: words.join(separator), left };
+            }
+            return;
         }
         for (separator, at) in splits {
             if best.left == 0 {
@@ -195,7 +213,13 @@ impl<'a> Translation<'a> {
 }
 
 /// Separators in a text, above which it counts as a long list.
-const MOST_PARTS: usize = 12;
+const MOST_PARTS: usize = 24;
+
+/// How deep sentences may be in each other: deeper than any of ours.
+const DEEPEST: usize = 30;
+
+/// The length of a text above which it is not translated.
+const MOST_BYTES: usize = 3000;
 
 #[cfg(test)]
 mod tests;

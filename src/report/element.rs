@@ -83,7 +83,8 @@ impl Element {
         let (mut sentence, mut others) = (String::new(), Vec::new());
         for child in self.children {
             match child {
-                Node::Text(text) => sentence.push_str(&text),
+                // A text from outside could hold such a character, too.
+                Node::Text(text) => sentence.extend(text.chars().map(|c| if is_place(c) { '\u{fffd}' } else { c })),
                 Node::Element(element) => others.push(Node::Element(element.in_language(language))),
                 trusted @ Node::Trusted(_) => others.push(trusted),
             }
@@ -102,7 +103,7 @@ impl Element {
     }
 }
 
-/// Stands for the other element of this number in a sentence: a character for private use, which no text contains.
+/// Stands for the other element of this number in a sentence: a character for private use.
 fn place(number: usize) -> char {
     u32::try_from(number).ok().and_then(|number| char::from_u32(PLACES.0 as u32 + number)).unwrap_or(PLACES.1)
 }

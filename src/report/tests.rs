@@ -1,4 +1,4 @@
-//! Every text of the pages is said in Korean.
+//! Every text of the pages is said in Korean, and charts and figures compare only what is comparable.
 
 use chrono::NaiveDateTime;
 
@@ -147,6 +147,40 @@ fn overview(runs: Vec<ReportRun>, number: i64) -> Overview {
         failed: areas[..some].iter().map(cell).collect(),
         ..Overview::default()
     }
+}
+
+fn in_english(overview: &Overview) -> String {
+    page(&Origin { language: Language::English, ..origin(false) }, overview)
+}
+
+#[test]
+fn runs_of_one_day_carry_their_times() {
+    let hours = [15, 9, 6, 4, 3].map(|hour| at(23) + chrono::TimeDelta::hours(hour - 3));
+    let runs = hours.map(|started| ReportRun { started, ..run(Status::Succeeded, Trigger::Manual, 2) });
+
+    let html = in_english(&overview(runs.into(), 0));
+
+    for label in [">23 Nov<", ">06:00<", ">15:00<"] {
+        assert!(html.contains(label), "{label} is not in {html}");
+    }
+}
+
+#[test]
+fn a_run_of_a_part_is_hatched_and_does_not_shorten_the_bars_of_the_others() {
+    let part = ReportRun { duration_s: 4.0, ..run(Status::Succeeded, Trigger::Manual, 1) };
+    let full = ReportRun { duration_s: 600.0, ..run(Status::Succeeded, Trigger::Schedule, 2) };
+
+    let html = in_english(&overview(vec![part.clone(), part.clone(), part, full], 0));
+
+    assert_eq!(html.matches("class=\"hatch\"").count(), 6, "three runs in two charts: {html}");
+    assert!(!html.contains("class=\"beyond\"") && html.contains("limited to a part"), "{html}");
+}
+
+#[test]
+fn a_run_at_work_is_not_compared() {
+    let html = in_english(&overview(vec![run(Status::Running, Trigger::Schedule, 2)], 0));
+
+    assert!(html.contains(">so far; usually 2 s<") && !html.contains("(the same)") && !html.contains(" %)"), "{html}");
 }
 
 /// The texts of a page and its labels.

@@ -1,6 +1,7 @@
 //! A follower of `place_feed` while daemons are killed and suspended, the database restarts, places close and are purged, and the
 //! follower itself is killed: in the end its copy equals the tables.
 
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ struct Follower {
     copy: Database,
     child: Child,
     starts: u32,
+    /// What it wrote when it ended by itself for another reason than a lost connection.
+    errors: String,
 }
 
 impl Follower {
@@ -65,22 +68,24 @@ impl Follower {
         sqlx::raw_sql(MUST_GROW).execute(&copy.pool).await.unwrap();
         command.arg(for_libpq(&stage.database.url)).arg(for_libpq(&copy.url)).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
-        Self { command, copy, child, starts: 1 }
+        Self { command, copy, child, starts: 1, errors: String::new() }
     }
 
     /// Kills it, or finds it ended because the database went away, and starts it again.
     fn restart(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().unwrap();
+        self.end();
         self.child = self.command.spawn().unwrap();
         self.starts += 1;
     }
 
-    /// Ends it, and returns what it wrote about errors.
-    fn stop(mut self) -> (Database, u32, String) {
+    fn end(&mut self) {
         self.child.kill().ok();
-        let output = self.child.wait_with_output().unwrap();
-        (self.copy, self.starts, String::from_utf8_lossy(&output.stderr).into_owned())
+        self.child.wait().unwrap();
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        if !said.contains("psycopg.OperationalError") && !said.contains("psycopg.errors.AdminShutdown") {
+            self.errors += &said;
+        }
     }
 }
 
@@ -153,10 +158,14 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     let last: i64 = stage.value("select max(version) from place_version").await;
     let read = format!("select version = {last} from public.copied_until");
     while !sqlx::query_scalar(sqlx::AssertSqlSafe(read.clone())).fetch_one(&follower.copy.pool).await.unwrap_or(false) {
-        assert!(follower.child.try_wait().unwrap().is_none(), "the follower ended: {}", follower.stop().2);
+        if follower.child.try_wait().unwrap().is_some() {
+            follower.end();
+            panic!("the follower ended: {}", follower.errors);
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let (copy, starts, errors) = follower.stop();
+    follower.end();
+    let Follower { copy, starts, errors, .. } = follower;
     let of_the_copy =
         "select place_id, name, phone, latitude, longitude, stations, keywords from public.copied_place order by 1";
     let copied: Vec<Place> = sqlx::query_as(of_the_copy).fetch_all(&copy.pool).await.unwrap();

@@ -97,7 +97,7 @@ async fn the_pages_are_in_the_language_of_the_browser() {
     daemon.says("the schedule is disabled").await;
 
     for (path, english, korean) in [
-        ("/", "The last due full run, run 1, succeeded", "최근 예정 전체 실행(실행 1)이 성공했습니다"),
+        ("/", "The last due full run, run 1, succeeded", "가장 최근에 예정된 전체 실행(실행 1)이 성공했습니다"),
         ("/report", "Run 1 succeeded: all 6 cells are done", "실행 1 성공: 셀 6개 모두 완료"),
     ] {
         let in_korean = get_with(&address, path, "Accept-Language: ko-KR,ko;q=0.9,en;q=0.8\r\n").await;

@@ -182,6 +182,11 @@ async fn station_search_completes_names_while_somebody_types() {
 
     assert_eq!(found("강남").await, "강남역 강남구청역 강남대역 신강남역", "equal, then begins so, then contains");
     assert_eq!(found("강남역").await, "강남역 신강남역");
+    for (unfinished, name) in
+        [("갈", "가락시장역"), ("부사", "부산역"), ("붓", "부산역"), ("강냠", ""), ("(", ""), ("가.", "")]
+    {
+        assert_eq!(found(unfinished).await.split(' ').next().unwrap(), name, "{unfinished}");
+    }
     for unfinished in ["강ㄴ", "강나", "강남"] {
         assert!(found(unfinished).await.starts_with("강남"), "{unfinished}");
     }

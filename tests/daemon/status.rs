@@ -121,7 +121,7 @@ async fn the_screen_is_in_korean_where_the_locale_is() {
     let screen = shell(&stage, &["status"]).set("LANG", "ko_KR.UTF-8").finish().await.expect_code(3).stdout;
     let json = shell(&stage, &["status", "--lang", "ko", "--format", "json"]).finish().await.expect_code(3).stdout;
 
-    assert_eq!(line(&screen, "판정"), "최근 예정 전체 실행(실행 1)이 일부만 완료되었습니다");
+    assert_eq!(line(&screen, "판정"), "가장 최근에 예정된 전체 실행(실행 1)이 일부만 완료되었습니다");
     assert!(
         line(&screen, "최근 실행").contains("셀 6개 중 1개 실패: 셀 1개가 두 번 실패; 뷰 run_failure 참고"),
         "{screen}"

@@ -32,7 +32,7 @@ settings.configure(
             "USER": server["user"],
             "PASSWORD": server.get("password", ""),
             "NAME": server["dbname"],
-            "OPTIONS": {"options": "-c search_path=sanggwond"},
+            "OPTIONS": {"options": "-c search_path=public,sanggwond"},
         }
     },
     USE_TZ=True,

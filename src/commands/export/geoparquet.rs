@@ -53,7 +53,7 @@ impl<W: Write + Send> GeoParquet<W> {
             .set_max_row_group_row_count(Some(ROW_GROUP))
             .set_created_by(format!("sanggwond {}", env!("CARGO_PKG_VERSION")))
             .build();
-        let to = SerializedFileWriter::new(to, schema(columns)?, Arc::new(properties))?;
+        let to = SerializedFileWriter::new(to, schema(columns)?, Arc::new(properties)).map_err(cause)?;
         let mut file = Self { to, columns: Vec::new(), rows: 0, bounds: None };
         file.columns = file.to.schema_descr().columns().iter().map(|leaf| Values::of(leaf.physical_type())).collect();
         Ok(file)
@@ -91,8 +91,8 @@ impl<W: Write + Send> GeoParquet<W> {
         }
         let about = metadata(self.bounds).to_string();
         self.to.append_key_value_metadata(KeyValue::new("geo".to_owned(), about));
-        let mut to = self.to.into_inner().map_err(cause)?;
-        Ok(to.flush()?)
+        self.to.finish().map_err(cause)?;
+        Ok(())
     }
 
     /// Writes the rows that wait as a row group.

@@ -20,13 +20,19 @@ fn name(day: Weekday) -> &'static str {
 }
 
 fn instant(text: &str) -> Option<String> {
+    if let Some((seoul, utc)) = text.strip_suffix(" UTC)").and_then(|text| text.split_once(" Seoul (")) {
+        return Some(format!("{} 한국 시간(UTC {})", instant(seoul)?, weekday(utc)?));
+    }
+    if let Some(seoul) = text.strip_suffix(" Seoul") {
+        return Some(format!("{} 한국 시간", instant(seoul)?));
+    }
     if let Ok(at) = NaiveDateTime::parse_from_str(text, "%A %d %B %Y, %H:%M") {
-        return Some(format!("{} ({}) {}", at.format("%Y년 %-m월 %-d일"), name(at.weekday()), at.format("%H:%M")));
+        return Some(format!("{}({}) {}", at.format("%Y년 %-m월 %-d일"), name(at.weekday()), at.format("%H:%M")));
     }
     let formats = [("%a %Y-%m-%d %H:%M:%S", "%H:%M:%S"), ("%a %Y-%m-%d %H:%M", "%H:%M")];
     formats.into_iter().find_map(|(format, time)| {
         let at = NaiveDateTime::parse_from_str(text, format).ok()?;
-        Some(format!("{} ({}) {}", at.format("%Y-%m-%d"), name(at.weekday()), at.format(time)))
+        Some(format!("{}({}) {}", at.format("%Y-%m-%d"), name(at.weekday()), at.format(time)))
     })
 }
 
@@ -43,7 +49,7 @@ fn weekday(text: &str) -> Option<String> {
     let is_time =
         time.split(':').count() == 3 && time.split(':').all(|part| part.len() == 2 && part.parse::<u8>().is_ok());
     let day = day.parse::<Weekday>().ok().filter(|_| is_time)?;
-    Some(format!("({}) {time}", name(day)))
+    Some(format!("{}요일 {time}", name(day)))
 }
 
 /// Units as the report writes them, after a space.

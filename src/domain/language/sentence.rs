@@ -1,4 +1,5 @@
-//! A sentence with its translation. `{}` stands for any text, `{w}` for words that are no list, and `{n}` for a number.
+//! A sentence with its translation. `{}` stands for any text, `{w}` for words that are no list, `{t}` for what is no sentence of
+//! ours, such as names, `{h}` for one such name, and `{n}` for a number.
 
 use super::particle;
 
@@ -24,6 +25,9 @@ enum Piece {
     Text,
     /// A text without a separator of lists.
     Item,
+    /// A text that is not translated, and one without a separator of lists.
+    Names,
+    Name,
     Number,
 }
 
@@ -40,6 +44,8 @@ impl Sentence {
             pieces.push(match kind {
                 "n" => Piece::Number,
                 "w" => Piece::Item,
+                "t" => Piece::Names,
+                "h" => Piece::Name,
                 _ => Piece::Text,
             });
             rest = after;
@@ -55,7 +61,7 @@ impl Sentence {
         let words = self.english.iter().map(|piece| match piece {
             Piece::Words(words) => words.len() * 4,
             Piece::Number => 1,
-            Piece::Text | Piece::Item => 0,
+            Piece::Text | Piece::Item | Piece::Names | Piece::Name => 0,
         });
         words.sum()
     }
@@ -66,8 +72,8 @@ impl Sentence {
         self.english.iter().filter(|piece| !matches!(piece, Piece::Words(_))).count()
     }
 
-    /// The values of the placeholders if the text is this sentence.
-    pub(super) fn values<'a>(&self, text: &'a str, case: Case) -> Option<Vec<&'a str>> {
+    /// The values of the placeholders if the text is this sentence, and whether each is to be translated.
+    pub(super) fn values<'a>(&self, text: &'a str, case: Case) -> Option<Vec<(&'a str, bool)>> {
         let mut values = Vec::new();
         let is_match = match (case, self.english.split_first()) {
             (Case::Other, Some((Piece::Words(words), further))) => {
@@ -75,7 +81,10 @@ impl Sentence {
             }
             _ => case == Case::Same && matches(&self.english, text, &mut values),
         };
-        is_match.then_some(values)
+        let placeholders = self.english.iter().filter(|piece| !matches!(piece, Piece::Words(_)));
+        is_match.then(|| {
+            values.into_iter().zip(placeholders.map(|piece| !matches!(piece, Piece::Names | Piece::Name))).collect()
+        })
     }
 
     /// The other sentence with these values.
@@ -124,8 +133,10 @@ fn matches<'a>(pieces: &[Piece], text: &'a str, values: &mut Vec<&'a str>) -> bo
             }
             is_match
         }
-        Piece::Text | Piece::Item => {
-            let is_list = |value: &str| *piece == Piece::Item && (value.contains(", ") || value.contains("; "));
+        Piece::Text | Piece::Item | Piece::Names | Piece::Name => {
+            let is_list = |value: &str| {
+                matches!(piece, Piece::Item | Piece::Name) && (value.contains(", ") || value.contains("; "))
+            };
             let next = match further.first() {
                 Some(Piece::Words(words)) => *words,
                 _ => "",

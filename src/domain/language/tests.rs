@@ -74,9 +74,12 @@ fn verdicts_and_reasons_of_the_database_are_said_in_korean() {
         (
             "unfinished: 3 of 6 cells done: the quota is spent: all 25000 requests of 2026-11 are used (kakao.monthly_quota); the next ones \
              are granted on 2026-12-01 in Seoul",
-            "미완료: 셀 6개 중 3개 완료: 할당량 소진: 2026-11의 요청 25000건을 모두 사용함(kakao.monthly_quota), 다음 할당은 2026-12-01(한국 시간)",
+            "미완료: 셀 6개 중 3개 완료: 쿼터 소진: 2026-11의 요청 25000건을 모두 사용함(kakao.monthly_quota), 다음 쿼터는 2026-12-01(한국 시간)부터",
         ),
-        ("missed by 8days; the catch-up window is 7days", "8일 지나 놓침. 뒤늦게 시작할 수 있는 기간은 7일"),
+        (
+            "missed by 8days; the catch-up window is 7days",
+            "예정 시각을 8일 넘겨 놓침. 뒤늦게 시작할 수 있는 기간은 7일",
+        ),
         ("no good answer for 30m: 503: maintenance", "30분 동안 정상 응답 없음: 503: maintenance"),
         (
             "too many places were not found, so none of these counts as missing: 카페 300 of 1000 (30 %), 공원 in 대전 30 of 100 (30 %); \
@@ -88,12 +91,26 @@ fn verdicts_and_reasons_of_the_database_are_said_in_korean() {
             "55 s in requests, 63 s in pauses (throttled 3 s, unavailable 60 s), 2 s in page delays",
             "요청 55초, 요청 일시 중지 63초(429 응답 3초, 서버 오류 60초), 페이지 간격 2초",
         ),
-        ("Mon 2026-11-23 03:00:00 Seoul (Sun 18:00:00 UTC)", "2026-11-23 (월) 03:00:00 한국 시간(UTC (일) 18:00:00)"),
+        ("Mon 2026-11-23 03:00:00 Seoul (Sun 18:00:00 UTC)", "2026-11-23(월) 03:00:00 한국 시간(UTC 일요일 18:00:00)"),
         (
             "waiting for 1m 15s, next request in 8s: 503: maintenance",
             "1분 15초째 대기 중, 8초 뒤 다음 요청: 503: maintenance",
         ),
         ("an error of another program", "an error of another program"),
+        (
+            "paused from Sun 2026-11-22 10:00 (Seoul) by kim@3s: office moves to Seoul",
+            "2026-11-22(일) 10:00부터 일시 중지(한국 시간), kim@3s: office moves to Seoul",
+        ),
+        (
+            "its process ended unexpectedly; last heartbeat at 2026-11-23 03:00:00 in Seoul",
+            "프로세스가 예기치 않게 종료됨, 마지막 하트비트 2026-11-23 03:00:00(한국 시간)",
+        ),
+        (
+            "all 9410 cells done: not retired without confirmation: 9 keywords, 12,732 of 14,146 rows of local_info: 식당, 카페, 호프, 헬스클럽, 도서관, \
+             공원, 미술관, 애견카페, 셀프사진; `sanggwond crawl --retire` confirms it",
+            "셀 9410개 모두 완료: 확인 없이 제외하지 않음: 키워드 9개, local_info 14,146행 중 12,732행: 식당, 카페, 호프, 헬스클럽, 도서관, 공원, 미술관, 애견카페, \
+             셀프사진. 맞다면 `sanggwond crawl --retire`로 확인",
+        ),
     ] {
         assert_eq!(said(english), korean);
         assert_eq!(Language::English.say(english), english);
@@ -103,7 +120,7 @@ fn verdicts_and_reasons_of_the_database_are_said_in_korean() {
 #[test]
 fn figures_have_their_korean_form() {
     for (english, korean) in [
-        ("Monday 23 November 2026, 03:00", "2026년 11월 23일 (월) 03:00"),
+        ("Monday 23 November 2026, 03:00", "2026년 11월 23일(월) 03:00"),
         ("3 Nov", "11월 3일"),
         ("29 Feb", "2월 29일"),
         ("1 h 12 min", "1시간 12분"),
@@ -126,4 +143,10 @@ fn odd_texts_are_neither_lost_nor_slow() {
     }
     let long = "x of y in z: (1 of 2), ".repeat(40);
     assert_eq!(said(&long).matches('x').count(), 40);
+    for hostile in ["a, ", "usually ", "run 1 (", "paused from ", "a; b: "] {
+        let hostile = hostile.repeat(100_000);
+        assert_eq!(said(&hostile), hostile);
+        let allowed: String = hostile.chars().take(MOST_BYTES - 10).collect();
+        assert!(!said(&allowed).is_empty());
+    }
 }

@@ -76,7 +76,8 @@ impl Reader {
              from place p
              where p.place_id > $1 and (not $2 or p.closed_at is null)
              and (not $3 or exists (select from listing l where l.place_id = p.place_id offset 0))
-             and ($4::int[] is null or p.place_id in (select place_id from listing where station_id = any($4)))
+             and ($4::int[] is null or exists (
+                 select from listing l where l.place_id = p.place_id and l.station_id = any($4) offset 0))
              and ($5::int[] is null or exists (
                  select from place_keyword k where k.place_id = p.place_id and k.keyword_id = any($5) offset 0))
              order by p.place_id
