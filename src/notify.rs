@@ -114,12 +114,16 @@ impl Notifier {
             }
             Err(refusal) => {
                 let wait = wait_after(notice.attempts);
-                let words = format!(
-                    "the notice {key} is sent again in {} s, because its {name} receiver did not accept it: {refusal}",
-                    wait.num_seconds()
-                );
-                // Once is enough for a log that people read.
-                if notice.last_error.is_none() {
+                let is_given_up = notice.is_expired(clock::now() + wait);
+                let next = if is_given_up {
+                    "is given up after a day".to_owned()
+                } else {
+                    format!("is sent again in {} s", wait.num_seconds())
+                };
+                let words =
+                    format!("the notice {key} {next}, because its {name} receiver did not accept it: {refusal}");
+                // Once is enough for a log that people read, and once more at the end.
+                if notice.last_error.is_none() || is_given_up {
                     warn!(notice.key = key, "{words}");
                 } else {
                     debug!(notice.key = key, "{words}");

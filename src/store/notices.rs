@@ -39,6 +39,14 @@ pub struct Notice {
     pub last_error: Option<String>,
 }
 
+impl Notice {
+    /// Whether it is no longer delivered at this instant.
+    #[must_use]
+    pub fn is_expired(&self, at: DateTime<Utc>) -> bool {
+        self.noted_at <= at - EXPIRES_AFTER
+    }
+}
+
 /// Notices of the last day that were not delivered, except those that are on their way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Undelivered {

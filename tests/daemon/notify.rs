@@ -141,6 +141,7 @@ async fn a_receiver_that_fails_and_redirects_and_comes_back_gets_every_notice_wi
     fs::write(&clock, "+11s\n").unwrap();
     heard.push(webhook.next().await);
     daemon.says("it answered 302").await;
+    assert_eq!(daemon.said("is given up"), 0);
     let status = stage.program(&["status"]).set("SANGGWOND_NOTIFY__ON", "success");
     let status = status.set("NOTIFY_WEBHOOK_URL", &webhook.url).finish().await.expect_code(0).stdout;
     webhook.set(Mood::Accepts);
@@ -165,6 +166,28 @@ async fn a_receiver_that_fails_and_redirects_and_comes_back_gets_every_notice_wi
     ping     success  0         false         –
     webhook  success  3         true          –
     ");
+}
+
+#[tokio::test]
+async fn a_notice_that_is_not_accepted_for_a_day_is_given_up_and_the_log_says_so() {
+    let (stage, mut webhook) = (Stage::small().await, Receiver::start());
+    stage.crawl().await;
+    stage
+        .execute(
+            "update notice set noted_at = now() - interval '86000 seconds', attempts = 90, error = 'it answered 500'",
+        )
+        .await;
+    webhook.set(Mood::Answers(500));
+
+    let mut daemon = tells(&stage, &webhook.url, "success").start();
+    webhook.next().await;
+
+    daemon.says("is given up after a day, because its webhook receiver did not accept it: it answered 500").await;
+    daemon.terminate().await.expect_code(0);
+    assert_eq!(
+        stage.value::<i64>("select count(*) from notice where channel = 'webhook' and delivered_at is null").await,
+        1
+    );
 }
 
 #[tokio::test]
