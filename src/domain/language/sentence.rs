@@ -134,8 +134,12 @@ fn matches<'a>(pieces: &[Piece], text: &'a str, values: &mut Vec<&'a str>) -> bo
             is_match
         }
         Piece::Text | Piece::Item | Piece::Names | Piece::Name => {
-            let is_list = |value: &str| {
-                matches!(piece, Piece::Item | Piece::Name) && (value.contains(", ") || value.contains("; "))
+            let has = |value: &str, separators: &[&str]| separators.iter().any(|separator| value.contains(separator));
+            let is_list = |value: &str| match piece {
+                Piece::Item => has(value, &[", ", "; "]),
+                // A name would also take the words before it, as in `1 alive: host`.
+                Piece::Name => has(value, &[", ", "; ", ": "]),
+                Piece::Words(_) | Piece::Text | Piece::Names | Piece::Number => false,
             };
             let next = match further.first() {
                 Some(Piece::Words(words)) => *words,

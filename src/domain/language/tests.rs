@@ -98,6 +98,10 @@ fn verdicts_and_reasons_of_the_database_are_said_in_korean() {
         ),
         ("an error of another program", "an error of another program"),
         (
+            "1 alive: vm (version 0.1.0, since Mon 2026-11-23 03:00:00 Seoul)",
+            "1개 동작 중: vm(버전 0.1.0, 2026-11-23(월) 03:00:00 한국 시간부터)",
+        ),
+        (
             "paused from Sun 2026-11-22 10:00 (Seoul) by kim@3s: office moves to Seoul",
             "2026-11-22(일) 10:00부터 일시 중지(한국 시간), kim@3s: office moves to Seoul",
         ),
