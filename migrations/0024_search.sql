@@ -1,4 +1,4 @@
--- Looking up places and stations by a part of their name; a faster feed; local_info by any column.
+-- Looking up places and stations by a part of their name; a faster feed that any writer keeps in order; local_info by any column.
 
 create function folded(text text) returns text
 language sql immutable parallel safe strict
@@ -159,6 +159,29 @@ begin atomic
     limit max_rows;
 end;
 comment on function station_search is 'Stations in use whose name contains the text, for completion while somebody types: names that equal it come first, then names that begin with it, then stations with more lines. An unfinished syllable finds the names that it can become.';
+
+-- The row is updated and not only locked: a transaction whose snapshot is older than the last versions (repeatable read,
+-- serializable) would otherwise follow the largest one that it sees, which a follower may already have read past. So it fails,
+-- as such transactions must be ready to.
+create or replace function note_versions() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, sanggwond, pg_temp
+as $$
+begin
+    if not exists (select from changed) then
+        return null;
+    end if;
+    update place_version_lock set only_one = true;
+    insert into place_version as known (version, place_id, is_deleted)
+    select (select coalesce(max(version), 0) from place_version) + row_number() over (), place_id,
+        tg_table_name = 'place' and tg_op = 'DELETE'
+    from (select distinct place_id from changed) c
+    on conflict (place_id) do update set version = excluded.version, is_deleted = excluded.is_deleted
+    -- One version per transaction is enough.
+    where known.xmin <> pg_current_xact_id()::xid or known.is_deleted <> excluded.is_deleted;
+    return null;
+end
+$$;
 
 -- Content, stations and keywords of a page are looked up together; one lookup for each place takes six times as long. Each call
 -- is planned for its own page: a plan for a page of any size would read whole tables.

@@ -137,6 +137,32 @@ async fn a_run_that_finds_nothing_new_gives_no_place_a_new_version() {
 }
 
 #[tokio::test]
+async fn a_writer_with_an_older_snapshot_fails_instead_of_giving_a_version_that_was_read_past() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    for isolation in ["repeatable read", "serializable"] {
+        let last: i64 = stage.value("select max(version) from place_version").await;
+        let mut late = stage.pool().begin().await.unwrap();
+        let begin = format!("set transaction isolation level {isolation}; select count(*) from sanggwond.place");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(begin)).execute(&mut *late).await.unwrap();
+        // Twice, so that the first version is not in the table any more, and could be given again.
+        for phone in ["'1'", "'2'"] {
+            stage.execute(&format!("update place set phone = {phone} where place_id = '1'")).await;
+        }
+        let mut follower = Follower { after: last, ..Follower::default() };
+        follower.poll(stage.pool()).await;
+
+        let update = sqlx::query("update sanggwond.place set phone = '3' where place_id = '2'");
+        let refused = update.execute(&mut *late).await.unwrap_err();
+        late.rollback().await.unwrap();
+
+        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "40001", "{isolation}: {refused}");
+        let now: i64 = stage.value("select max(version) from place_version").await;
+        assert_eq!((follower.after, now), (last + 2, last + 2));
+    }
+}
+
+#[tokio::test]
 async fn versions_follow_the_order_of_the_commits() {
     let stage = Stage::small().await;
     stage.crawl().await;
