@@ -195,7 +195,7 @@ as $$
 begin
     return query
     with page as materialized (
-        select v.version, v.place_id, v.is_deleted from place_version v where v.version > after order by v.version limit max_rows
+        select v.version, v.place_id from place_version v where v.version > after order by v.version limit max_rows
     ), near as (
         select l.place_id, array_agg(distinct s.name order by s.name) as stations,
             array_agg(distinct k.query order by k.query) as keywords
@@ -203,7 +203,7 @@ begin
         where l.gone_at is null
         group by l.place_id
     )
-    select v.version, v.place_id, v.is_deleted or p.closed_at is not null, p.name, p.category_name, p.category_group_code,
+    select v.version, v.place_id, p.place_id is null or p.closed_at is not null, p.name, p.category_name, p.category_group_code,
         p.phone, p.address, p.road_address, p.latitude, p.longitude, p.url, p.closed_at, coalesce(near.stations, '{}'),
         coalesce(near.keywords, '{}')
     from page v
