@@ -21,7 +21,7 @@ use crate::table::Table;
 /// The limits, in milliseconds.
 const MAX_STATION_MS: f64 = 5.0;
 const MAX_NEAR_MS: f64 = 10.0;
-const MAX_FEED_MS: f64 = 35.0;
+const MAX_FEED_MS: f64 = 5.0;
 const MAX_SEARCH_MS: f64 = 10.0;
 const MAX_NAME_MS: f64 = 500.0;
 const MAX_MAP_MS: f64 = 10.0;

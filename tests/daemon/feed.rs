@@ -8,6 +8,7 @@ use sanggwond::standin::{Switches, World};
 use sqlx::PgPool;
 use tokio::sync::watch;
 
+use crate::closings::NONE;
 use crate::support::Stage;
 use crate::support::town::{place, places};
 
@@ -18,6 +19,9 @@ const CONTENT: &str = "select place_id, format('%s|%s|%s|%s|%s|%s|%s', name, cat
         array(select distinct k.query from sanggwond.listing l join sanggwond.keyword k using (keyword_id)
             where l.place_id = p.place_id and l.gone_at is null order by 1))
     from sanggwond.place p where closed_at is null";
+
+/// The last version.
+const LAST: &str = "select max(version) from place_version";
 
 /// A few rows of the feed.
 const FEED: &str = "select version, place_id, is_deleted,
@@ -119,12 +123,11 @@ async fn a_follower_equals_the_tables_after_kills_closings_new_stations_and_a_pu
 async fn a_run_that_finds_nothing_new_gives_no_place_a_new_version() {
     let stage = Stage::small().await;
     stage.crawl().await;
-    let last = "select max(version) from place_version";
-    let before: i64 = stage.value(last).await;
+    let before: i64 = stage.value(LAST).await;
 
     stage.crawl().await;
 
-    assert_eq!(stage.value::<i64>(last).await, before);
+    assert_eq!(stage.value::<i64>(LAST).await, before);
     assert_eq!(
         stage.value::<i64>("select count(*) from place_version").await,
         stage.value::<i64>("select count(*) from place").await
@@ -137,15 +140,30 @@ async fn a_run_that_finds_nothing_new_gives_no_place_a_new_version() {
 }
 
 #[tokio::test]
-async fn a_place_whose_row_is_missing_is_never_fed_as_an_open_one() {
+async fn renamed_stations_and_keywords_are_fed_with_their_places_and_with_no_others() {
     let stage = Stage::small().await;
     stage.crawl().await;
+    let names = [("station", "name", "stations"), ("keyword", "query", "keywords")];
+    for (table, column, fed) in names {
+        let last: i64 = stage.value(LAST).await;
+        let all = sqlx::AssertSqlSafe(format!("select {column} from sanggwond.{table} order by {table}_id"));
+        let one: String = sqlx::query_scalar(all).fetch_one(stage.pool()).await.unwrap();
+        stage.execute(&format!("update {table} set {column} = '가나' where {column} = '{one}'")).await;
 
-    // Without triggers, as in a copy that is still being made, or after a truncate.
-    stage.execute("set session_replication_role = replica; delete from place where place_id = '1'; reset session_replication_role").await;
-
-    let is_deleted = "select is_deleted from place_feed(0) where place_id = '1' and name is null";
-    assert!(stage.value::<bool>(is_deleted).await);
+        let wrong = format!(
+            "select place_id from sanggwond.place_version v left join sanggwond.place_feed({last}) f using (place_id)
+             where (f.version is null) = ('가나' = any (v.{fed})) or '{one}' = any (v.{fed})"
+        );
+        let wrong: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(wrong)).fetch_all(stage.pool()).await.unwrap();
+        assert_eq!(wrong, NONE, "{table}");
+        let renamed: i64 = stage.value(LAST).await;
+        assert!(renamed > last, "{table}");
+        stage.execute(&format!("update {table} set {column} = {column}")).await;
+        assert_eq!(stage.value::<i64>(LAST).await, renamed, "{table}");
+    }
+    let content = "select count(*) from place_feed(0) f join place p using (place_id)
+        where (f.name, f.phone, f.url, f.closed_at) is distinct from (p.name, p.phone, p.url, p.closed_at)";
+    assert_eq!(stage.value::<i64>(content).await, 0);
 }
 
 #[tokio::test]
@@ -153,7 +171,7 @@ async fn a_writer_with_an_older_snapshot_fails_instead_of_giving_a_version_that_
     let stage = Stage::small().await;
     stage.crawl().await;
     for isolation in ["repeatable read", "serializable"] {
-        let last: i64 = stage.value("select max(version) from place_version").await;
+        let last: i64 = stage.value(LAST).await;
         let mut late = stage.pool().begin().await.unwrap();
         let begin = format!("set transaction isolation level {isolation}; select count(*) from sanggwond.place");
         sqlx::raw_sql(sqlx::AssertSqlSafe(begin)).execute(&mut *late).await.unwrap();
@@ -169,7 +187,7 @@ async fn a_writer_with_an_older_snapshot_fails_instead_of_giving_a_version_that_
         late.rollback().await.unwrap();
 
         assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "40001", "{isolation}: {refused}");
-        let now: i64 = stage.value("select max(version) from place_version").await;
+        let now: i64 = stage.value(LAST).await;
         assert_eq!((follower.after, now), (last + 2, last + 2));
     }
 }
@@ -178,7 +196,7 @@ async fn a_writer_with_an_older_snapshot_fails_instead_of_giving_a_version_that_
 async fn versions_follow_the_order_of_the_commits() {
     let stage = Stage::small().await;
     stage.crawl().await;
-    let last: i64 = stage.value("select max(version) from place_version").await;
+    let last: i64 = stage.value(LAST).await;
     let (mut first, mut second) = (stage.pool().begin().await.unwrap(), stage.pool().begin().await.unwrap());
     sqlx::query("update sanggwond.place set phone = '1' where place_id = '1'").execute(&mut *first).await.unwrap();
     sqlx::query("set local lock_timeout = '100ms'").execute(&mut *second).await.unwrap();
