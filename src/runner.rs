@@ -1,6 +1,6 @@
 //! Executes one crawl run under the run lock: opens or resumes it, crawls, and records how it ended.
 
-mod ending;
+pub mod ending;
 mod finish;
 mod load;
 mod meters;

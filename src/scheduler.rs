@@ -28,7 +28,7 @@ use crate::runner::{self, Assignment, Request, Runner};
 use crate::store::{self, DaemonId, RunLock};
 use crate::systemd;
 use crate::telemetry::chain;
-use decide::{Decision, Past, Windows, ahead_of_time, decide, retry_at_start};
+use decide::{Clocks, Decision, Past, Windows, is_doubtful, next_decision};
 use lock_wait::LockWait;
 use trouble::Trouble;
 use waiting::Waiting;
@@ -225,19 +225,13 @@ impl Scheduler {
 
     async fn decide(&self, history: &[RunRecord], is_start: bool) -> Result<Decision, store::Error> {
         let now = clock::now();
-        let mut early = ahead_of_time(now, history, self.windows);
-        if early.is_some() {
-            // Before correcting the history, compare with the clock of the database: the local clock may be wrong.
-            early = ahead_of_time(now.max(self.runner.store.clock().await?), history, self.windows);
+        let mut clocks = Clocks::from(now);
+        if is_doubtful(now, history) {
+            clocks.latest = now.max(self.runner.store.latest_clock().await?);
         }
         let pauses = self.runner.store.schedule_pauses().await?;
         let past = Past { runs: history, pauses: &pauses };
-        let retried = if is_start { retry_at_start(now, past, self.windows) } else { None };
-        let decision = match (early, retried) {
-            (Some(run), _) => Decision::Untie(run),
-            (None, Some(run)) => Decision::Resume(run),
-            (None, None) => decide(now, &self.schedule, past, self.windows),
-        };
+        let decision = next_decision(clocks, is_start, &self.schedule, past, self.windows);
         if decision != Decision::Wait {
             return Ok(decision);
         }

@@ -168,6 +168,8 @@ pub struct RunRecord {
     pub started_at: DateTime<Utc>,
     /// When its status became final.
     pub finished_at: Option<DateTime<Utc>>,
+    /// When a process last worked on it.
+    pub heartbeat_at: DateTime<Utc>,
     /// The earliest time to resume it.
     pub resume_at: Option<DateTime<Utc>>,
     /// How often it was resumed.

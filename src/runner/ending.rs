@@ -15,7 +15,7 @@ const AWAY_PAUSE: TimeDelta = TimeDelta::minutes(30);
 
 /// How the work on a run ended.
 #[derive(Debug)]
-pub(super) enum Ending {
+pub enum Ending {
     /// No cell is pending, and the run is reviewed.
     Finished(Box<Findings>),
     /// The stop token was cancelled.
@@ -34,7 +34,8 @@ pub(super) enum Ending {
 
 impl Ending {
     /// Whether a user asked for it: with a signal, or by cancelling the run.
-    pub(super) fn is_wanted(&self) -> bool {
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
         matches!(self, Self::Stopped | Self::GraceOver | Self::Cancelled(_))
     }
 }
@@ -46,7 +47,8 @@ impl From<store::Error> for Ending {
 }
 
 /// The status, reason and time of resumption to record for a run.
-pub(super) fn of(ending: &Ending, counts: Option<&Counts>, now: DateTime<Utc>) -> RunEnd {
+#[must_use]
+pub fn of(ending: &Ending, counts: Option<&Counts>, now: DateTime<Utc>) -> RunEnd {
     let failed = |reason| RunEnd { status: Status::Failed, reason: Some(reason), resume_at: None };
     let soonest = now + pause_before_resuming(counts.map_or(0, |counts| counts.stalled_count));
     let interrupted = |reason, resume_at: DateTime<Utc>| RunEnd {

@@ -14,8 +14,8 @@ const ON_TIME: TimeDelta = TimeDelta::seconds(60);
 /// Maximum number of past ticks that are checked for a missing row.
 const LOOK_BACK: usize = 10;
 
-/// A stored instant further ahead than this was written while the clock was wrong: the clocks of machines that share a
-/// database differ by less, and no run waits longer than until the next midnight.
+/// A run that began or showed life further ahead than this was written while a clock was wrong: the clocks of machines that
+/// share a database differ by less.
 const AHEAD: TimeDelta = TimeDelta::days(1);
 
 /// The settings for [`decide()`].
@@ -65,6 +65,24 @@ pub enum Decision {
     Wait,
 }
 
+/// The time, here and elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// The clock of this machine.
+    pub here: DateTime<Utc>,
+    /// The latest of the clocks of this machine, of the database and of the daemons that are alive. A row is written by one
+    /// whose clock is ahead only if it lies beyond all of them: two daemons whose clocks disagree must not undo each other's
+    /// decisions for ever.
+    pub latest: DateTime<Utc>,
+}
+
+impl From<DateTime<Utc>> for Clocks {
+    /// A clock that no other contradicts.
+    fn from(here: DateTime<Utc>) -> Self {
+        Self { here, latest: here }
+    }
+}
+
 /// What happened so far, newest first.
 #[derive(Clone, Copy, Debug)]
 pub struct Past<'a> {
@@ -82,12 +100,30 @@ impl Past<'_> {
     }
 }
 
+/// The next decision of a daemon, before it looks for requests: corrects the history first if a clock was ahead, and retries a
+/// rejected key at the start.
+#[must_use]
+pub fn next_decision(
+    clocks: Clocks,
+    is_start: bool,
+    schedule: &Schedule,
+    past: Past<'_>,
+    windows: Windows,
+) -> Decision {
+    if let Some(run) = ahead_of_time(clocks.latest, past.runs, windows) {
+        return Decision::Untie(run);
+    }
+    let retried = if is_start { retry_at_start(clocks.here, past, windows) } else { None };
+    retried.map_or_else(|| decide(clocks, schedule, past, windows), Decision::Resume)
+}
+
 /// Decides what to do now. The caller carries out each decision before it asks again.
 ///
 /// While the schedule is disabled or paused, only a run that somebody requested is resumed. Requests that wait are not
 /// considered here: they come after everything that is due.
 #[must_use]
-pub fn decide(now: DateTime<Utc>, schedule: &Schedule, past: Past<'_>, windows: Windows) -> Decision {
+pub fn decide(clocks: impl Into<Clocks>, schedule: &Schedule, past: Past<'_>, windows: Windows) -> Decision {
+    let clocks @ Clocks { here: now, latest } = clocks.into();
     let may_start = windows.is_enabled && past.pause_at(now).is_none();
     let is_ours = |run: &&RunRecord| run.is_requested || (may_start && run.is_full);
     for run in past.runs.iter().filter(|run| run.status.is_unfinished()).filter(is_ours) {
@@ -95,8 +131,10 @@ pub fn decide(now: DateTime<Utc>, schedule: &Schedule, past: Past<'_>, windows: 
             let window = humantime::format_duration(windows.resume);
             return Decision::Abandon(run.id, format!("unfinished at the end of its resume window of {window}"));
         }
+        // A time to resume that was computed with a wrong clock does not count.
+        let is_due = run.resume_at.is_none_or(|at| at <= now) || run.heartbeat_at - latest > AHEAD;
         // A run with status `running` is resumed as well. The lock prevents that if its process is alive.
-        if run.status == Status::Running || run.resume_at.is_none_or(|at| at <= now || at - now > AHEAD) {
+        if run.status == Status::Running || is_due {
             return Decision::Resume(run.id);
         }
     }
@@ -106,7 +144,7 @@ pub fn decide(now: DateTime<Utc>, schedule: &Schedule, past: Past<'_>, windows: 
     let due = ticks(now, schedule, past.runs);
     let mut following = due.iter().skip(1);
     let mut due = due.iter().map(|tick| Tick { at: *tick, next: following.next().copied() });
-    due.find_map(|tick| settle(tick, now, past, windows)).unwrap_or(Decision::Wait)
+    due.find_map(|tick| settle(tick, clocks, past, windows)).unwrap_or(Decision::Wait)
 }
 
 /// The run that a daemon resumes when it starts: the latest full run, if it failed because the API rejected the key and its
@@ -120,12 +158,21 @@ pub fn retry_at_start(now: DateTime<Utc>, past: Past<'_>, windows: Windows) -> O
     (may_start && is_refused && is_open).then_some(latest.id)
 }
 
-/// A run with a tick that was started, or recorded as skipped, while the clock was far ahead. Its tick must be decided again
+/// Whether the clock of this machine may be wrong, so that the others must be asked.
+#[must_use]
+pub fn is_doubtful(now: DateTime<Utc>, history: &[RunRecord]) -> bool {
+    let latest =
+        |run: &RunRecord| run.started_at.max(run.heartbeat_at).max(run.scheduled_for.unwrap_or(run.started_at));
+    history.iter().any(|run| latest(run) - now > AHEAD)
+}
+
+/// A run with a tick that was decided, or recorded as skipped, while the clock was far ahead. Its tick must be decided again
 /// with the correct time. If every run lies in the future, the current clock is assumed to be wrong, and the result is `None`.
 #[must_use]
 pub fn ahead_of_time(now: DateTime<Utc>, history: &[RunRecord], windows: Windows) -> Option<RunId> {
     let is_plausible = windows.is_enabled && history.iter().any(|run| run.started_at <= now);
-    let is_early = |run: &&RunRecord| run.scheduled_for.is_some() && run.started_at - now > AHEAD;
+    // The clock may have been set right between the decision and the start.
+    let is_early = |run: &&RunRecord| run.scheduled_for.is_some_and(|tick| tick.max(run.started_at) - now > AHEAD);
     history.iter().filter(|_| is_plausible).find(is_early).map(|run| run.id)
 }
 
@@ -156,12 +203,14 @@ fn ticks(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord]) -> Vec<
 }
 
 /// Decides about a due tick; `None` if nothing is recorded for it.
-fn settle(tick: Tick, now: DateTime<Utc>, past: Past<'_>, windows: Windows) -> Option<Decision> {
+fn settle(tick: Tick, clocks: Clocks, past: Past<'_>, windows: Windows) -> Option<Decision> {
+    let Clocks { here: now, latest } = clocks;
     let (Tick { at: tick, next }, history) = (tick, past.runs);
     let skip = |reason| Some(Decision::Skip { tick, reason });
     let late = now - tick;
-    // If several runs qualify, the oldest one counts.
-    if let Some(run) = history.iter().rfind(|run| has_served(run, tick, next)) {
+    // If several runs qualify, the oldest one counts. One that began while the clock was ahead would lose the tick again.
+    let is_early = |run: &RunRecord| run.started_at - latest > AHEAD;
+    if let Some(run) = history.iter().rfind(|run| has_served(run, tick, next) && !is_early(run)) {
         return Some(Decision::Tie { run: run.id, tick });
     }
     if let Some(pause) = past.pause_at(tick) {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::decide::{Decision, Past, Windows, ahead_of_time, decide, retry_at_start};
+use super::decide::{Decision, Past, Windows, next_decision};
 use crate::domain::run::{RunId, RunRecord, Status, Trigger};
 use crate::domain::schedule::Schedule;
 use crate::domain::schedule_pause::SchedulePause;
@@ -42,13 +42,9 @@ pub fn forecast(
     pauses: &[SchedulePause],
     windows: Windows,
 ) -> Forecast {
-    if let Some(run) = retry_at_start(now, Past { runs: &history, pauses }, windows) {
-        return Forecast::Resume { run, at: None };
-    }
-    for _ in 0..MOST_DECISIONS {
-        let early = ahead_of_time(now, &history, windows);
-        let decision =
-            early.map_or_else(|| decide(now, schedule, Past { runs: &history, pauses }, windows), Decision::Untie);
+    for number in 0..MOST_DECISIONS {
+        let past = Past { runs: &history, pauses };
+        let decision = next_decision(now.into(), number == 0, schedule, past, windows);
         match decision {
             Decision::Start { tick, trigger } => return Forecast::Start { tick, trigger },
             Decision::Resume(run) if is_running(&history, run) => return Forecast::Running(run),
@@ -89,6 +85,7 @@ fn skipped(tick: DateTime<Utc>, now: DateTime<Utc>) -> RunRecord {
         status: Status::Skipped,
         started_at: now,
         finished_at: Some(now),
+        heartbeat_at: now,
         resume_at: None,
         resumed_count: 0,
         is_full: true,

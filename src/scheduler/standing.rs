@@ -83,6 +83,7 @@ mod tests {
             status,
             started_at: scheduled_for,
             finished_at: (!status.is_unfinished()).then_some(scheduled_for + TimeDelta::minutes(10)),
+            heartbeat_at: scheduled_for,
             resume_at: None,
             resumed_count: 0,
             is_full: true,

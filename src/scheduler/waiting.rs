@@ -54,6 +54,7 @@ mod tests {
             status,
             started_at: now,
             finished_at: None,
+            heartbeat_at: now,
             resume_at: Some(resume_at.parse().unwrap()),
             resumed_count: 0,
             is_full: true,

@@ -43,7 +43,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let done = sqlx::query!(
-            "update daemon set heartbeat_at = $2, next_tick = $3 where daemon_id = $1",
+            "update daemon set heartbeat_at = $2, next_tick = $3, seen_at = clock_timestamp() where daemon_id = $1",
             id.0,
             now,
             next_tick
@@ -72,6 +72,27 @@ impl Store {
             now - SILENT_AFTER
         );
         Ok(alive.fetch_one(&self.pool).await?)
+    }
+
+    /// The clock of the database, to be compared with the local one; it is never stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn clock(&self) -> Result<DateTime<Utc>, Error> {
+        Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "clock!""#).fetch_one(&self.pool).await?)
+    }
+
+    /// The latest of the clocks of the database and of all daemons that are alive by the clock of the database.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_clock(&self) -> Result<DateTime<Utc>, Error> {
+        let latest = sqlx::query_scalar!(
+            r#"select greatest(clock_timestamp(), max(heartbeat_at)) as "latest!" from daemon
+             where seen_at > clock_timestamp() - $1::int * interval '1 second'"#,
+            i32::try_from(SILENT_AFTER.num_seconds()).unwrap_or(i32::MAX)
+        );
+        Ok(latest.fetch_one(&self.pool).await?)
     }
 
     /// The last heartbeat of a daemon on `host`.

@@ -111,3 +111,17 @@ async fn a_run_that_uses_up_the_month_waits_for_the_next_one_and_says_so() {
     let december = stage.standin.requests() - arrived;
     assert_eq!(stage.texts(months).await, ["2026-11: 5".to_owned(), format!("2026-12: {december}")]);
 }
+
+#[tokio::test]
+async fn a_daemon_waits_for_the_next_month_and_does_not_try_again_and_again() {
+    let stage = Stage::small().await;
+
+    let mut daemon = stage.program_at("2026-11-20 10:00:00", &[]).set("SANGGWOND_KAKAO__MONTHLY_QUOTA", "5").start();
+    daemon.says("run 1 ended as interrupted").await;
+    // Its next decision: the tick of the run is not late any more, and nothing is due.
+    daemon.terminate().await.expect_code(0);
+
+    let waits = "select format('%s %s %s', status, resumed_count, resume_at at time zone 'UTC') from crawl_run";
+    assert_eq!(stage.texts(waits).await, ["interrupted 0 2026-11-30 15:00:00"]);
+    assert_eq!(stage.standin.requests(), 5);
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -10,7 +11,7 @@ use sanggwond::domain::cell::{Cell, CellNo, Ending, Outcome, Rejected, Shown, Tr
 use sanggwond::domain::geo::{LatLng, Rect};
 use sanggwond::domain::inventory::Inventory;
 use sanggwond::domain::keyword::Keyword;
-use sanggwond::domain::run::{Coverage, RunId, Scope, Status, Trigger};
+use sanggwond::domain::run::{Coverage, RequestId, RunId, Scope, Status, Trigger};
 use sanggwond::domain::station::{Station, StationMap, StoredStation};
 use sanggwond::store::{self, Fence, NewRun, RunEnd, Store, Target};
 use secrecy::SecretString;
@@ -59,8 +60,35 @@ fn outcome(open: &[Cell], (no, ending, requests, attempts): (i32, u8, u32, i32))
     Some(Outcome { cell, ending, traffic, rejected: Rejected::default(), places })
 }
 
-async fn open(store: &Store) -> (Fence, StationMap) {
-    let now = "2026-11-22T18:00:00Z".parse().unwrap();
+/// A run of this kind, as it is inserted.
+pub(crate) fn new_run(
+    trigger: Trigger,
+    scheduled_for: Option<DateTime<Utc>>,
+    scope: Option<Scope>,
+    request: Option<i64>,
+) -> NewRun {
+    NewRun {
+        request: request.map(RequestId),
+        late_because: None,
+        trigger,
+        scheduled_for,
+        coverage: Coverage::Station,
+        scope,
+        radius_m: 1000,
+        page_delay: Duration::ZERO,
+        settings: serde_json::json!({}),
+        retired: None,
+        retirement_held_back: None,
+        host: "here".to_owned(),
+    }
+}
+
+/// Opens a run of five cells.
+pub(crate) async fn opened(
+    store: &Store,
+    run: &NewRun,
+    now: DateTime<Utc>,
+) -> Result<(Fence, StationMap), store::Error> {
     let station = |number: i32| Station {
         name: format!("역{number}"),
         region: String::new(),
@@ -73,27 +101,21 @@ async fn open(store: &Store) -> (Fence, StationMap) {
     let cells = Selection::new(&opening.stations, &opening.keywords, &Scope::default()).unwrap().around_stations();
     let position = |stored: &StoredStation| (stored.id, stored.station.position);
     let map = StationMap::new(opening.stations.iter().map(position).collect(), 1000);
-    let run = NewRun {
-        request: None,
-        late_because: None,
-        trigger: Trigger::Manual,
-        scheduled_for: None,
-        coverage: Coverage::Station,
-        scope: None,
-        radius_m: 1000,
-        page_delay: Duration::ZERO,
-        settings: serde_json::json!({}),
-        retired: None,
-        retirement_held_back: None,
-        host: "here".to_owned(),
-    };
-    (opening.insert(&run, &cells, now).await.unwrap(), map)
+    Ok((opening.insert(run, &cells, now).await?, map))
+}
+
+/// A cell that was read, with so many requests.
+pub(crate) fn done(cell: Cell, requests: u32) -> Outcome {
+    let ending = Ending::Done { total_count: 0, pages: 1, shown: Shown::All };
+    let traffic = Traffic { requests, ..Traffic::default() };
+    Outcome { cell, ending, traffic, rejected: Rejected::default(), places: Vec::new() }
 }
 
 /// Executes the moves. Every write of a holder that has lost the run must be refused.
 async fn play(store: &Store, moves: &[Move]) {
     let now = "2026-11-22T18:07:00Z".parse().unwrap();
-    let (mut fence, map) = open(store).await;
+    let begins_at = "2026-11-22T18:00:00Z".parse().unwrap();
+    let (mut fence, map) = opened(store, &new_run(Trigger::Manual, None, None, None), begins_at).await.unwrap();
     let mut lost: Option<Fence> = None;
     let mut batch = Vec::new();
     for step in moves {

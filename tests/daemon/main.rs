@@ -28,6 +28,7 @@ mod hand;
 mod handbook;
 mod held;
 mod history;
+mod history_model;
 mod hostile;
 mod input;
 mod ledger;

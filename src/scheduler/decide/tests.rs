@@ -37,6 +37,7 @@ fn served(id: i64, tick: DateTime<Utc>) -> RunRecord {
         status: Status::Succeeded,
         started_at: tick,
         finished_at: Some(tick + TimeDelta::minutes(10)),
+        heartbeat_at: tick + TimeDelta::minutes(10),
         resume_at: None,
         resumed_count: 0,
         is_full: true,
@@ -317,10 +318,45 @@ fn a_tick_that_was_run_while_the_clock_was_weeks_ahead_is_run_again_when_it_is_d
 
 #[test]
 fn a_resume_time_written_while_the_clock_was_ahead_is_ignored() {
-    let waiting = |at| [RunRecord { resume_at: Some(at), ..unfinished(7, utc(TICK)) }];
+    let waiting =
+        |heartbeat_at| [RunRecord { heartbeat_at, resume_at: Some(weeks_before(-3)), ..unfinished(7, utc(TICK)) }];
 
+    assert_eq!(weekly(after_tick(5), &waiting(after_tick(4))), Decision::Wait, "until the end of a month");
     assert_eq!(weekly(after_tick(5), &waiting(after_tick(24 * 3600))), Decision::Wait);
     assert_eq!(weekly(after_tick(5), &waiting(weeks_before(-2))), Decision::Resume(RunId(7)));
+}
+
+#[test]
+fn daemons_whose_clocks_disagree_do_not_undo_each_others_decisions() {
+    let (here, ahead) = (after_tick(5), weeks_before(-2));
+    let clocks = Clocks { here, latest: ahead };
+    let waiting = RunRecord { heartbeat_at: ahead, resume_at: Some(ahead), ..unfinished(7, utc(TICK)) };
+    let decide = |clocks, history: &[RunRecord]| {
+        next_decision(clocks, false, &schedule("0 0 3 * * Mon"), past(history), windows())
+    };
+
+    let resumed = [waiting];
+    assert_eq!(decide(here.into(), &resumed), Decision::Resume(RunId(7)), "no clock is ahead");
+    assert_eq!(decide(clocks, &resumed), Decision::Wait);
+    let started = [served(2, ahead), served(1, utc(TICK))];
+    assert_eq!(decide(here.into(), &started), Decision::Untie(RunId(2)), "no clock is ahead");
+    assert_eq!(decide(clocks, &started), Decision::Wait);
+    assert!(is_doubtful(here, &resumed) && is_doubtful(here, &started) && !is_doubtful(ahead, &started));
+}
+
+#[test]
+fn a_run_of_the_future_counts_for_no_tick() {
+    let requested = RunRecord { trigger: Trigger::Request, scheduled_for: None, ..served(2, weeks_before(-2)) };
+    let history = [requested, served(1, weeks_before(1))];
+
+    assert_eq!(weekly(after_tick(5), &history), start(Trigger::Schedule), "its tick would be removed again");
+}
+
+#[test]
+fn the_tick_of_a_run_is_decided_again_even_if_the_clock_was_set_right_just_before_it_began() {
+    let run = RunRecord { started_at: weeks_before(1), ..served(2, weeks_before(-2)) };
+
+    assert_eq!(ahead_of_time(after_tick(5), &[run, served(1, weeks_before(2))], windows()), Some(RunId(2)));
 }
 
 #[test]

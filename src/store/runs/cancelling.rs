@@ -75,7 +75,8 @@ impl Store {
     pub async fn end_cancelled_runs(&self, now: DateTime<Utc>) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         let ended = sqlx::query_scalar!(
-            "update crawl_run set status = 'cancelled', reason = cancel_reason, resume_at = null, finished_at = $1
+            "update crawl_run
+             set status = 'cancelled', reason = cancel_reason, resume_at = null, finished_at = greatest($1, started_at)
              where status = 'interrupted' and cancel_requested_at is not null returning crawl_run_id",
             now
         )

@@ -56,7 +56,8 @@ impl Findings {
 
 impl Store {
     /// Finishes or interrupts a run, writes its findings, and notifies the listeners on the channel `sanggwond_run`. If the
-    /// answer of the database was lost, it can be repeated with the same `now`.
+    /// answer of the database was lost, it can be repeated with the same `now`. No run ends before it began, even if its last
+    /// process has a slower clock.
     ///
     /// # Errors
     /// When another process has taken over the run or the database fails.
@@ -68,9 +69,9 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
-        let finished_at = (!end.status.is_unfinished()).then_some(now);
         let closed = sqlx::query!(
-            "update crawl_run set status = $3, reason = $4, resume_at = $5, heartbeat_at = $6, finished_at = $7,
+            "update crawl_run set status = $3, reason = $4, resume_at = $5, heartbeat_at = $6,
+                 finished_at = case when $3 <> 'interrupted' then greatest($6, started_at) end,
                  paused_since = null, paused_until = null, pause_reason = null,
                  places_seen = (select count(distinct place_id) from place_keyword where last_seen_run = $1)
              where crawl_run_id = $1 and resumed_count = $2 and status = 'running'",
@@ -79,8 +80,7 @@ impl Store {
             end.status.as_str(),
             end.reason,
             end.resume_at,
-            now,
-            finished_at
+            now
         )
         .execute(&mut *transaction)
         .await?;
@@ -92,7 +92,7 @@ impl Store {
             write(&mut batch, findings).await?;
             transaction = batch.transaction;
         }
-        if finished_at.is_some() {
+        if !end.status.is_unfinished() {
             doubts::drop_all(&mut transaction, fence.run).await?;
         }
         announce(&mut transaction, fence.run, now).await?;
@@ -132,7 +132,8 @@ impl Store {
     pub async fn abandon_run(&self, run: RunId, reason: &str, now: DateTime<Utc>) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         let given_up = sqlx::query!(
-            "update crawl_run set status = 'failed', reason = $2, resume_at = null, finished_at = $3
+            "update crawl_run
+             set status = 'failed', reason = $2, resume_at = null, finished_at = greatest($3, started_at)
              where crawl_run_id = $1 and status = 'interrupted'",
             run.0,
             reason,

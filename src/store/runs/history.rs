@@ -164,7 +164,7 @@ impl Store {
     /// When the database fails.
     pub async fn run_records(&self) -> Result<Vec<RunRecord>, Error> {
         let rows = sqlx::query!(
-            r#"select crawl_run_id, trigger, scheduled_for, status, started_at, finished_at, resume_at, resumed_count,
+            r#"select crawl_run_id, trigger, scheduled_for, status, started_at, finished_at, heartbeat_at, resume_at, resumed_count,
                  scope is null as "is_full!",
                  exists (select from run_request q where q.crawl_run_id = crawl_run.crawl_run_id) as "is_requested!"
              from crawl_run
@@ -186,6 +186,7 @@ impl Store {
                     status: row.status.parse().map_err(|()| unknown("status", &row.status))?,
                     started_at: row.started_at,
                     finished_at: row.finished_at,
+                    heartbeat_at: row.heartbeat_at,
                     resume_at: row.resume_at,
                     resumed_count: row.resumed_count,
                     is_full: row.is_full,
@@ -193,14 +194,6 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    /// The clock of the database, to be compared with the local one; it is never stored.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn clock(&self) -> Result<DateTime<Utc>, Error> {
-        Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "clock!""#).fetch_one(&self.pool).await?)
     }
 
     /// The newest rows of `run_history`; with `only_failed`, only failed, partial and interrupted runs.

@@ -100,7 +100,7 @@ impl Store {
     /// with another radius since, a full run recomputes them with its own.
     ///
     /// # Errors
-    /// When the run is finished ([`Error::Superseded`]) or the database fails.
+    /// When the run is finished ([`Error::Superseded`]), another run is at work, or the database fails.
     pub async fn resume_run(&self, run: RunId, host: &str, now: DateTime<Utc>) -> Result<Fence, Error> {
         let mut transaction = self.pool.begin().await?;
         let listed_radius_m = listed_radius_m(&mut transaction).await?;
@@ -109,7 +109,7 @@ impl Store {
                  paused_since = null, paused_until = null, pause_reason = null,
                  heartbeat_at = $2, resumed_count = resumed_count + 1, stalled_count = stalled_count + 1, version = $3,
                  host = $4
-             where crawl_run_id = $1 and status in ('interrupted', 'failed')
+             where crawl_run_id = $1 and (status = 'interrupted' or (status = 'failed' and resume_at is not null))
              returning resumed_count, case when scope is null then radius_m end as radius_m",
             run.0,
             now,
@@ -182,7 +182,7 @@ impl Opening {
     /// Writes the run's row and all its cells, and ends the transaction.
     ///
     /// # Errors
-    /// When the tick has a row already, its request is answered already, or the database fails.
+    /// When another run is at work, the tick has a row already, its request is answered already, or the database fails.
     pub async fn insert(mut self, run: &NewRun, cells: &[PlannedCell], now: DateTime<Utc>) -> Result<Fence, Error> {
         let radius_m = i32::try_from(run.radius_m).unwrap_or(i32::MAX);
         let id = sqlx::query_scalar!(
