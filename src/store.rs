@@ -10,6 +10,7 @@ mod connection;
 mod coverage;
 mod daemons;
 mod doubts;
+mod hosts;
 mod inventory;
 mod known;
 mod lock;
@@ -33,6 +34,7 @@ mod url;
 mod usage;
 
 use std::ops::AddAssign;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -46,10 +48,10 @@ use crate::domain::station::StationMap;
 pub use cause::Cause;
 pub use cells::{FailedCells, Leaf, Ledger, PlannedCell};
 pub use connection::Target;
-use connection::{NEEDED, WANTED};
 pub use coverage::StationCoverage;
 pub use daemons::{DaemonId, SILENT_AFTER};
 pub use doubts::{Doubt, DoubtKind, DoubtTally};
+use hosts::Watch;
 pub use inventory::RowsLost;
 pub use known::KnownPlaces;
 pub use lock::{LockHolder, RunLock};
@@ -77,6 +79,8 @@ pub struct Store {
     /// The connection limit of the role; `None`: no limit.
     connection_limit: Option<u32>,
     is_superuser: bool,
+    /// Keeps the pools pointed to the primary, if the URL names several servers.
+    watch: Option<Arc<Watch>>,
 }
 
 /// Why an operation of the database failed.
@@ -106,8 +110,15 @@ pub enum Error {
     )]
     Pooled,
     /// The connection limit of the role is too low.
-    #[error("{NEEDED} connections are needed, and the role may have {0}: alter role … connection limit {WANTED}")]
-    TooFewConnections(u32),
+    #[error("{needed} connections are needed, and the role may have {limit}: alter role … connection limit {wanted}")]
+    TooFewConnections {
+        /// How many it may have.
+        limit: u32,
+        /// How many are needed.
+        needed: u32,
+        /// How many are used if it may have them.
+        wanted: u32,
+    },
     /// The role may not create the schema.
     #[error(
         "the role {role} may not create the schema sanggwond in the database {database}; let its owner run: grant create on \
@@ -214,7 +225,7 @@ impl Error {
             | Self::Purpose(_)
             | Self::Encoding { .. }
             | Self::Pooled
-            | Self::TooFewConnections(_)
+            | Self::TooFewConnections { .. }
             | Self::MayNotCreateSchema { .. }
             | Self::MayNotCreateDatabase(_)
             | Self::NotOwner { .. }

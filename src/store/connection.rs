@@ -1,12 +1,15 @@
 //! Connections to the database: their target, their number, and the checks that each must pass.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use tokio::time::Instant;
 
+use super::hosts::{Hosts, Watch};
 use super::purpose::{self, Purpose};
 use super::session::{self, Server, enter, greet};
 use super::{Error, Store, owners, url};
@@ -15,17 +18,16 @@ use super::{Error, Store, owners, url};
 const POOLED: u32 = 2;
 
 /// Maximum number of connections of a process: the pool, and one for the run lock.
-pub(super) const WANTED: u32 = POOLED + 1;
+const WANTED: u32 = POOLED + 1;
 
 /// Minimum number of connections: one for everything, and one for the run lock.
-pub(super) const NEEDED: u32 = 2;
-
-/// Number of attempts while the server reports too many connections, and the pause between them.
-const RETRIES: u32 = 20;
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const NEEDED: u32 = 2;
 
 /// Time limit for the second connection, which is only needed to detect a pooler.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
+
+/// How long a server may take to answer on a connection that does nothing.
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,7 +35,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Which database, without its secrets in the debug output.
 #[derive(Clone)]
 pub struct Target {
-    options: PgConnectOptions,
+    hosts: Arc<Hosts>,
     purpose: Purpose,
     /// The role besides our own to which the tables may belong.
     owner: Option<String>,
@@ -51,14 +53,12 @@ impl Target {
     /// # Errors
     /// When it is not a valid URL, or has a parameter that is not supported.
     pub fn parse(url: &SecretString) -> Result<Self, Error> {
-        Ok(Self::new(url::parse(url.expose_secret()).map_err(Error::Url)?))
+        let hosts = url::parse(url.expose_secret()).map_err(Error::Url)?;
+        Ok(Self { hosts: Arc::new(hosts.map(prepared)), purpose: Purpose::Real, owner: None })
     }
 
     pub(super) fn new(options: PgConnectOptions) -> Self {
-        let name = options.get_application_name().unwrap_or("sanggwond").to_owned();
-        // PgBouncer refuses a connection that begins with extra_float_digits; the greeting sets it.
-        let options = options.application_name(&name).extra_float_digits(None);
-        Self { options: options.disable_statement_logging(), purpose: Purpose::Real, owner: None }
+        Self { hosts: Arc::new(Hosts::one(prepared(options))), purpose: Purpose::Real, owner: None }
     }
 
     /// The same, whose tables may belong to this role.
@@ -89,27 +89,41 @@ impl Target {
     /// The name of the database; without one, PostgreSQL takes the name of the user.
     #[must_use]
     pub fn database(&self) -> &str {
-        self.options.get_database().unwrap_or_else(|| self.options.get_username())
+        let options = self.hosts.options();
+        options.get_database().unwrap_or_else(|| options.get_username())
     }
 
     /// The role of the connections.
     #[must_use]
     pub fn role(&self) -> &str {
-        self.options.get_username()
+        self.hosts.options().get_username()
     }
 
-    /// Host and port, or the folder of the socket.
+    /// Host and port, or the folder of the socket, of each of its servers.
     #[must_use]
     pub fn address(&self) -> String {
-        match self.options.get_socket() {
-            Some(folder) => folder.display().to_string(),
-            None => format!("{}:{}", self.options.get_host(), self.options.get_port()),
-        }
+        self.hosts.address()
+    }
+
+    /// Number of connections that watch which server is the primary.
+    fn watching(&self) -> u32 {
+        u32::from(self.hosts.are_several())
+    }
+
+    /// How many connections are made, of at most so many.
+    fn made(&self, limit: u32) -> String {
+        let watching = self.watching();
+        let daemon = limit.min(WANTED + watching);
+        format!("a daemon or a crawl makes {daemon}, another command {} or {}", 1 + watching, 2 + watching)
+    }
+
+    pub(super) fn hosts(&self) -> &Arc<Hosts> {
+        &self.hosts
     }
 
     /// The database of this name on the same server.
     fn sibling(&self, database: &str) -> Self {
-        Self { options: self.options.clone().database(database), ..self.clone() }
+        Self { hosts: Arc::new(self.hosts.map(|options| options.database(database))), ..self.clone() }
     }
 
     /// Creates this database on its server unless it exists.
@@ -172,24 +186,7 @@ impl Target {
             address: self.address(),
             cause: error.into(),
         };
-        let connecting = async {
-            let mut tries = 0;
-            let mut connection = loop {
-                tries += 1;
-                match PgConnection::connect_with(&self.options).await {
-                    // With a low limit, a connection that we have just closed may still count.
-                    Err(sqlx::Error::Database(error))
-                        if error.code().as_deref() == Some("53300") && tries < RETRIES =>
-                    {
-                        tokio::time::sleep(RETRY_PAUSE).await;
-                    }
-                    connected => break connected?,
-                }
-            };
-            greet(&mut connection).await?;
-            Ok(connection)
-        };
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.hosts.connect()).await {
             Ok(result) => result.map_err(unreachable),
             Err(_) => Err(unreachable(sqlx::Error::PoolTimedOut)),
         }
@@ -213,16 +210,25 @@ impl Store {
         }
         target.let_in(&mut first).await?;
         first.close().await?;
-        let pooled = connection_limit.map_or(POOLED, |limit| limit.saturating_sub(1).clamp(1, POOLED));
+        let others = 1 + target.watching();
+        let pooled = connection_limit.map_or(POOLED, |limit| limit.saturating_sub(others).clamp(1, POOLED));
         let pool = lazy_pool(target, pooled);
-        Ok(Self { pool, target: target.clone(), connection_limit, is_superuser })
+        let watch = target.hosts.are_several().then(|| Arc::new(Watch::start(Arc::clone(&target.hosts))));
+        if let Some(watch) = &watch {
+            watch.add(&pool);
+        }
+        Ok(Self { pool, target: target.clone(), connection_limit, is_superuser, watch })
     }
 
     /// The same database through one connection of its own, which is opened when it is first needed. What uses it does not delay
     /// the run, which waits for the other connections.
     #[must_use]
     pub fn apart(&self) -> Self {
-        Self { pool: lazy_pool(&self.target, 1), target: self.target.clone(), ..*self }
+        let pool = lazy_pool(&self.target, 1);
+        if let Some(watch) = &self.watch {
+            watch.add(&pool);
+        }
+        Self { pool, target: self.target.clone(), watch: self.watch.clone(), ..*self }
     }
 
     /// Repeats the checks of the owners and the purpose of our schema, because a pooler may use another database by now.
@@ -251,14 +257,13 @@ impl Store {
     /// When the limit is too low.
     pub fn connections(&self) -> Result<String, Error> {
         match self.connection_limit {
-            Some(limit) if limit < NEEDED => Err(Error::TooFewConnections(limit)),
-            Some(limit) => {
-                let made = limit.min(WANTED);
-                Ok(format!(
-                    "a daemon or a crawl makes {made}, another command 1 or 2; the role may have {limit} in all"
-                ))
-            }
-            None => Ok(format!("a daemon or a crawl makes {WANTED}, another command 1 or 2")),
+            Some(limit) if limit < NEEDED + self.target.watching() => Err(Error::TooFewConnections {
+                limit,
+                needed: NEEDED + self.target.watching(),
+                wanted: WANTED + self.target.watching(),
+            }),
+            Some(limit) => Ok(format!("{}; the role may have {limit} in all", self.target.made(limit))),
+            None => Ok(self.target.made(u32::MAX)),
         }
     }
 
@@ -283,16 +288,45 @@ impl Store {
     }
 }
 
+/// Whether a session answers.
+async fn ping(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    tokio::time::timeout(PING_TIMEOUT, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Options with what every session begins with.
+fn prepared(options: PgConnectOptions) -> PgConnectOptions {
+    let name = options.get_application_name().unwrap_or("sanggwond").to_owned();
+    // PgBouncer refuses a connection that begins with extra_float_digits; the greeting sets it.
+    options.application_name(&name).extra_float_digits(None).disable_statement_logging()
+}
+
 /// A pool that opens its connections when they are needed.
 fn lazy_pool(target: &Target, connections: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(CONNECT_TIMEOUT)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                greet(connection).await?;
-                enter(connection).await
-            })
+    // A statement that was given up may never be answered: by a server that has lost its network, or whose standby is gone. The
+    // pool would wait for it without end, and have no connection left.
+    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(CONNECT_TIMEOUT);
+    let options = options.after_release(|connection, _| Box::pin(async move { ping(connection).await.map(|()| true) }));
+    let hosts = Arc::clone(&target.hosts);
+    let options = options.after_connect(move |connection, _| {
+        let hosts = Arc::clone(&hosts);
+        Box::pin(async move {
+            greet(connection).await?;
+            hosts.check(connection).await?;
+            enter(connection).await
         })
-        .connect_lazy_with(target.options.clone())
+    });
+    if !target.hosts.are_several() {
+        return options.connect_lazy_with(target.hosts.options().clone());
+    }
+    let hosts = Arc::clone(&target.hosts);
+    let options = options.test_before_acquire(false).before_acquire(move |connection, state| {
+        let is_outdated = Instant::now().checked_sub(state.age).is_some_and(|made| hosts.has_moved_since(made));
+        Box::pin(async move {
+            if is_outdated {
+                return Ok(false);
+            }
+            ping(connection).await.map(|()| true)
+        })
+    });
+    options.connect_lazy_with(target.hosts.options().clone())
 }

@@ -1,10 +1,13 @@
 //! The run lock: a PostgreSQL advisory lock. Only the process that holds it may work on the runs of a database.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{Connection, Executor, PgConnection};
+use tokio::time::Instant;
 
+use super::hosts::Hosts;
 use super::{Error, Store};
 
 /// The key of the advisory lock: the eight ASCII letters of `sanggwon`.
@@ -23,6 +26,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct RunLock {
     connection: PgConnection,
+    hosts: Arc<Hosts>,
+    /// When it was taken.
+    since: Instant,
 }
 
 /// The database session that holds the lock.
@@ -80,7 +86,8 @@ impl Store {
             .fetch_one(&mut connection)
             .await?;
         if is_ours {
-            return Ok(Some(RunLock { connection }));
+            let hosts = Arc::clone(self.target.hosts());
+            return Ok(Some(RunLock { connection, hosts, since: Instant::now() }));
         }
         connection.close().await?;
         Ok(None)
@@ -93,6 +100,10 @@ impl RunLock {
         loop {
             tokio::time::sleep(PING).await;
             match tokio::time::timeout(TIMEOUT, self.connection.ping()).await {
+                // The server that was the primary may still answer; its lock does not count any more.
+                Ok(Ok(())) if self.hosts.has_moved_since(self.since) => {
+                    return sqlx::Error::Io(std::io::Error::other("the primary is another server now")).into();
+                }
                 Ok(Ok(())) => kept(),
                 Ok(Err(error)) => return error.into(),
                 Err(_) => return Error::Silent(TIMEOUT),

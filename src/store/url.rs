@@ -10,7 +10,10 @@ use std::str::FromStr;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tracing::info;
 use tracing::subscriber::{NoSubscriber, with_default};
+
+use super::hosts::{Hosts, Wanted};
 
 use parameters::{KNOWN, OTHER_NAMES, UNSUPPORTED, hint};
 
@@ -37,9 +40,19 @@ pub enum Fault {
     /// The decoded bytes are not UTF-8.
     #[error("a %XX sequence in it is not UTF-8 or is a NUL; encode a % in the password as %25")]
     Encoding,
-    /// More than one host.
-    #[error("it names several hosts, which is not supported; name one, such as the address that leads to the primary")]
-    SeveralHosts,
+    /// The numbers of hosts and ports differ.
+    #[error("it names {hosts} hosts, and {others} {what}; name one of each for every host{or_one}", or_one = if *.what == "ports" { ", or one port for all" } else { "" })]
+    Numbers {
+        /// How many hosts.
+        hosts: usize,
+        /// How many of the others.
+        others: usize,
+        /// What they are.
+        what: &'static str,
+    },
+    /// An empty host among several.
+    #[error("one of its hosts is empty; write a,b with a name on each side of the comma")]
+    EmptyHost,
     /// An invalid host, such as one with several colons.
     #[error("its host is not valid; write an IPv6 address in brackets, such as [::1]")]
     Host,
@@ -63,10 +76,17 @@ pub enum Fault {
 
 /// The parts of a URL, decoded, under the names of libpq's parameters.
 #[derive(Default)]
-struct Parts(Vec<(&'static str, String)>);
+struct Parts {
+    hosts: Vec<String>,
+    addresses: Vec<String>,
+    ports: Vec<String>,
+    wanted: Option<Wanted>,
+    /// The others.
+    same: Vec<(&'static str, String)>,
+}
 
 /// Reads a URL.
-pub(super) fn parse(url: &str) -> Result<PgConnectOptions, Fault> {
+pub(super) fn parse(url: &str) -> Result<Hosts, Fault> {
     let url = url.trim();
     if url.starts_with(['"', '\'']) || url.ends_with(['"', '\'']) {
         return Err(Fault::Quoted);
@@ -91,14 +111,14 @@ pub(super) fn parse(url: &str) -> Result<PgConnectOptions, Fault> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         parts.add_parameter(pair)?;
     }
-    parts.options()
+    parts.all_hosts()
 }
 
 impl Parts {
     /// Adds a part, unless it is empty.
     fn add(&mut self, name: &'static str, value: &str) {
         if !value.is_empty() {
-            self.0.push((name, value.to_owned()));
+            self.same.push((name, value.to_owned()));
         }
     }
 
@@ -107,46 +127,39 @@ impl Parts {
         let (user, password) = user.split_once(':').unwrap_or((user, ""));
         self.add("user", &decode(user)?);
         self.add("password", &decode(password)?);
-        if host.contains(',') {
-            return Err(Fault::SeveralHosts);
+        if host.is_empty() {
+            return Ok(());
         }
-        let (host, port) = match host.strip_prefix('[') {
-            Some(literal) => {
-                let (address, port) = literal.split_once(']').ok_or(Fault::Host)?;
-                address.parse::<IpAddr>().ok().filter(IpAddr::is_ipv6).ok_or(Fault::Host)?;
-                (address, port)
-            }
-            None => host.split_at(host.find(':').unwrap_or(host.len())),
-        };
-        if port.matches(':').count() > 1 {
-            return Err(Fault::Host);
+        let each: Vec<(&str, &str)> = host.split(',').map(host_and_port).collect::<Result<_, _>>()?;
+        for (host, _) in &each {
+            self.add_hosts(&decode(host)?)?;
         }
-        match port.strip_prefix(':') {
-            Some(port) => self.add_port(port)?,
-            None if port.is_empty() => {}
-            None => return Err(Fault::Host),
+        if each.iter().any(|(_, port)| !port.is_empty()) {
+            // A host without a port has the default one.
+            self.add_ports(&each.iter().map(|(_, port)| *port).collect::<Vec<_>>().join(","))?;
         }
-        self.add_host(&decode(host)?)
+        if each.len() > 1 && self.hosts.len() != each.len() { Err(Fault::EmptyHost) } else { Ok(()) }
     }
 
-    fn add_host(&mut self, host: &str) -> Result<(), Fault> {
-        let host = host.strip_prefix('[').and_then(|literal| literal.strip_suffix(']')).unwrap_or(host);
-        if host.contains(',') {
-            return Err(Fault::SeveralHosts);
+    fn add_hosts(&mut self, hosts: &str) -> Result<(), Fault> {
+        let several = hosts.contains(',');
+        for host in hosts.split(',') {
+            let host = host.strip_prefix('[').and_then(|literal| literal.strip_suffix(']')).unwrap_or(host);
+            match host {
+                "" if several => return Err(Fault::EmptyHost),
+                "" => {}
+                host => self.hosts.push(host.to_owned()),
+            }
         }
-        self.add("host", host);
         Ok(())
     }
 
-    fn add_port(&mut self, port: &str) -> Result<(), Fault> {
-        if port.contains(',') {
-            return Err(Fault::SeveralHosts);
-        }
-        let is_port = port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0);
-        if !is_port {
+    fn add_ports(&mut self, ports: &str) -> Result<(), Fault> {
+        let is_port = |port: &str| port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0);
+        if !ports.split(',').all(is_port) {
             return Err(Fault::Port);
         }
-        self.add("port", port);
+        self.ports = ports.split(',').map(str::to_owned).collect();
         Ok(())
     }
 
@@ -158,10 +171,42 @@ impl Parts {
         let name = OTHER_NAMES.iter().find(|(other, _)| *other == name).map_or(name, |(_, name)| *name);
         let value = decode(value)?;
         match KNOWN.into_iter().find(|known| *known == name).ok_or(Fault::UnknownParameter)? {
-            "host" => self.add_host(&value),
-            "port" => self.add_port(&value),
-            "hostaddr" if value.contains(',') => Err(Fault::SeveralHosts),
-            "hostaddr" if value.parse::<IpAddr>().is_err() => Err(Fault::Value("hostaddr", "an IP address")),
+            "host" => {
+                self.hosts.clear();
+                self.add_hosts(&value)
+            }
+            "port" => self.add_ports(&value),
+            "hostaddr" if value.split(',').any(|address| address.parse::<IpAddr>().is_err()) => {
+                Err(Fault::Value("hostaddr", "an IP address"))
+            }
+            "hostaddr" => {
+                self.addresses = value.split(',').map(str::to_owned).collect();
+                Ok(())
+            }
+            "target_session_attrs" => {
+                let wanted = match value.as_str() {
+                    "any" => Wanted::Any,
+                    "read-write" => Wanted::ReadWrite,
+                    "primary" => Wanted::Primary,
+                    _ => return Err(Fault::Value("target_session_attrs", "any, read-write or primary")),
+                };
+                self.wanted = Some(wanted);
+                Ok(())
+            }
+            "channel_binding" if value == "require" => Err(Fault::Unsupported("channel_binding")),
+            "channel_binding" if !matches!(value.as_str(), "prefer" | "disable") => {
+                Err(Fault::Value("channel_binding", "prefer or disable"))
+            }
+            "load_balance_hosts" if !matches!(value.as_str(), "disable" | "random") => {
+                Err(Fault::Value("load_balance_hosts", "disable or random"))
+            }
+            "load_balance_hosts" => {
+                info!(
+                    "load_balance_hosts is ignored: all servers are asked at the same time which of them is the primary"
+                );
+                Ok(())
+            }
+            "channel_binding" => Ok(()),
             "sslmode" if PgSslMode::from_str(&value).is_err() => {
                 Err(Fault::Value("sslmode", "disable, allow, prefer, require, verify-ca or verify-full"))
             }
@@ -178,13 +223,54 @@ impl Parts {
         }
     }
 
-    /// The options that the driver parses from a new URL with all parts encoded.
-    fn options(&self) -> Result<PgConnectOptions, Fault> {
-        let encoded =
-            |(name, value): &(&str, String)| format!("{name}={}&", utf8_percent_encode(value, NON_ALPHANUMERIC));
-        let url = format!("postgres:///?{}", self.0.iter().map(encoded).collect::<String>());
+    /// The options of each host.
+    fn all_hosts(mut self) -> Result<Hosts, Fault> {
+        let several = self.hosts.len().max(self.addresses.len()).max(1);
+        if !self.hosts.is_empty() && !self.addresses.is_empty() && self.hosts.len() != self.addresses.len() {
+            return Err(Fault::Numbers { hosts: self.hosts.len(), others: self.addresses.len(), what: "addresses" });
+        }
+        if self.ports.len() > 1 && self.ports.len() != several {
+            return Err(Fault::Numbers { hosts: several, others: self.ports.len(), what: "ports" });
+        }
+        if let [port] = self.ports.as_slice() {
+            self.ports = vec![port.clone(); several];
+        }
+        // With several hosts, the first that accepts a connection may be a standby, which is of no use here.
+        let wanted = self.wanted.unwrap_or(if several > 1 { Wanted::ReadWrite } else { Wanted::Any });
+        let others = (1..several).map(|index| self.options(index)).collect::<Result<_, _>>()?;
+        Ok(Hosts::new(self.options(0)?, others, wanted))
+    }
+
+    /// The options of one host, which the driver parses from a new URL with all parts encoded.
+    fn options(&self, index: usize) -> Result<PgConnectOptions, Fault> {
+        let own = [("host", &self.hosts), ("hostaddr", &self.addresses), ("port", &self.ports)];
+        let own = own.into_iter().filter_map(|(name, values)| Some((name, values.get(index)?.as_str())));
+        let same = self.same.iter().map(|(name, value)| (*name, value.as_str()));
+        let encoded = |(name, value): (&str, &str)| format!("{name}={}&", utf8_percent_encode(value, NON_ALPHANUMERIC));
+        let parts = own.filter(|(_, value)| !value.is_empty()).chain(same).map(encoded);
+        let url = format!("postgres:///?{}", parts.collect::<String>());
         // The driver logs a whole line of a password file that it cannot parse, so its log is discarded.
         with_default(NoSubscriber::default(), || PgConnectOptions::from_str(&url)).map_err(|_| Fault::Scheme)
+    }
+}
+
+/// Divides `host:port` or `[address]:port`.
+fn host_and_port(host: &str) -> Result<(&str, &str), Fault> {
+    let (host, port) = match host.strip_prefix('[') {
+        Some(literal) => {
+            let (address, port) = literal.split_once(']').ok_or(Fault::Host)?;
+            address.parse::<IpAddr>().ok().filter(IpAddr::is_ipv6).ok_or(Fault::Host)?;
+            (address, port)
+        }
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    if port.matches(':').count() > 1 {
+        return Err(Fault::Host);
+    }
+    match port.strip_prefix(':') {
+        Some(port) => Ok((host, port)),
+        None if port.is_empty() => Ok((host, "")),
+        None => Err(Fault::Host),
     }
 }
 
@@ -203,7 +289,7 @@ mod tests {
     use super::*;
 
     fn parsed(url: &str) -> PgConnectOptions {
-        parse(url).unwrap_or_else(|fault| panic!("{url}: {fault}"))
+        parse(url).unwrap_or_else(|fault| panic!("{url}: {fault}")).options().clone()
     }
 
     /// User, password, host or socket, port and database.
@@ -276,15 +362,43 @@ mod tests {
     }
 
     #[test]
-    fn several_hosts_are_refused() {
-        for url in [
-            "postgres://u:p@a,b/d",
-            "postgres://u:p@a:5432,b:5433/d",
-            "postgres://u:p@/d?host=a,b",
-            "postgres://u:p@a/d?port=5432,5433",
-            "postgres://u:p@/d?hostaddr=10.0.0.1,10.0.0.2",
+    fn several_hosts_each_have_their_own_port_or_one_for_all() {
+        let socket = "postgres://u:p@%2Frun%2Fa,%2Frun%2Fb/d";
+        for (url, addresses) in [
+            ("postgres://u:p@a,b/d", "a:5432, b:5432"),
+            ("postgres://u:p@a:6432,b:5433/d", "a:6432, b:5433"),
+            ("postgres://u:p@a,b:5433/d", "a:5432, b:5433"),
+            ("postgres://u:p@[::1]:5433,[2001:db8::5]/d", "[::1]:5433, [2001:db8::5]:5432"),
+            ("postgres://u:p@/d?host=a,b", "a:5432, b:5432"),
+            ("postgres://u:p@a,b/d?port=5433", "a:5433, b:5433"),
+            ("postgres://u:p@a,b/d?port=5432,5433", "a:5432, b:5433"),
+            ("postgres://u:p@/d?hostaddr=10.0.0.1,10.0.0.2", "10.0.0.1:5432, 10.0.0.2:5432"),
+            (socket, "/run/a, /run/b"),
         ] {
-            assert_eq!(parse(url).unwrap_err(), Fault::SeveralHosts, "{url}");
+            assert_eq!(parse(url).map(|hosts| hosts.address()).unwrap(), addresses, "{url}");
+        }
+    }
+
+    #[test]
+    fn several_hosts_that_do_not_fit_their_ports_are_refused() {
+        for (url, words) in [
+            (
+                "postgres://u:p@a,b,c/d?port=1,2",
+                "it names 3 hosts, and 2 ports; name one of each for every host, or one port for all",
+            ),
+            (
+                "postgres://u:p@a,b/d?hostaddr=10.0.0.1",
+                "it names 2 hosts, and 1 addresses; name one of each for every host",
+            ),
+            ("postgres://u:p@a,/d", "one of its hosts is empty; write a,b with a name on each side of the comma"),
+            ("postgres://u:p@a,b:0/d", "its port is not a number of 1 to 65535"),
+            (
+                "postgres://u:p@a,b/d?target_session_attrs=standby",
+                "its parameter target_session_attrs must be any, read-write or primary",
+            ),
+            ("postgres://u:p@a,b/d?load_balance_hosts=1", "its parameter load_balance_hosts must be disable or random"),
+        ] {
+            assert_eq!(parse(url).unwrap_err().to_string(), words, "{url}");
         }
     }
 
@@ -294,7 +408,7 @@ mod tests {
 
         assert_eq!(
             refusal("sslmode=require&channel_binding=require"),
-            "its parameter channel_binding is not supported; remove it (sslmode=verify-full proves the server's identity, too)"
+            "its parameter channel_binding is not supported; remove it or write prefer (sslmode=verify-full proves the server's identity, too)"
         );
         for parameter in UNSUPPORTED {
             assert!(

@@ -16,6 +16,7 @@ mod arguments;
 mod budget;
 mod chance;
 mod daemons;
+mod failover;
 mod faults;
 mod findings;
 mod follower;
@@ -51,7 +52,7 @@ struct Case {
     run: for<'a> fn(&'a Plan, &'a mut Findings) -> BoxFuture<'a, ()>,
 }
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 16] = [
     Case { name: "kill -9 at random instants", run: |plan, findings| Box::pin(kills::around_stations(plan, findings)) },
     Case { name: "kill -9 among rectangles", run: |plan, findings| Box::pin(kills::in_rectangles(plan, findings)) },
     Case { name: "kill -9 and a quota of the month", run: |plan, findings| Box::pin(budget::run(plan, findings)) },
@@ -60,6 +61,7 @@ const CASES: [Case; 15] = [
     Case { name: "kill -9 and a follower", run: |plan, findings| Box::pin(follower::run(plan, findings)) },
     Case { name: "SIGTERM at random instants", run: |plan, findings| Box::pin(signals::run(plan, findings)) },
     Case { name: "the database restarts", run: |plan, findings| Box::pin(restarts::run(plan, findings)) },
+    Case { name: "failover", run: |plan, findings| Box::pin(failover::run(plan, findings)) },
     Case { name: "two daemons", run: |plan, findings| Box::pin(daemons::two(plan, findings)) },
     Case { name: "three daemons", run: |plan, findings| Box::pin(daemons::three(plan, findings)) },
     Case { name: "an unknown limit", run: |plan, findings| Box::pin(limits::run(plan, findings)) },

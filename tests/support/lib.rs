@@ -7,6 +7,7 @@ pub(crate) mod liar;
 pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod receiver;
+pub(crate) mod replica;
 pub(crate) mod server;
 pub(crate) mod table;
 pub(crate) mod town;

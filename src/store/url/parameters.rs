@@ -1,11 +1,13 @@
 //! The parameters of a database URL: those that the driver understands, and those of libpq that it would ignore.
 
-/// Parameters that the driver understands, as libpq calls them.
-pub(super) const KNOWN: [&str; 13] = [
+/// Parameters that the driver or this module understands, as libpq calls them.
+pub(super) const KNOWN: [&str; 16] = [
     "application_name",
+    "channel_binding",
     "dbname",
     "host",
     "hostaddr",
+    "load_balance_hosts",
     "options",
     "password",
     "port",
@@ -14,6 +16,7 @@ pub(super) const KNOWN: [&str; 13] = [
     "sslmode",
     "sslrootcert",
     "statement-cache-capacity",
+    "target_session_attrs",
     "user",
 ];
 
@@ -27,8 +30,7 @@ pub(super) const OTHER_NAMES: [(&str, &str); 5] = [
 ];
 
 /// Parameters of libpq that the driver would ignore.
-pub(super) const UNSUPPORTED: [&str; 40] = [
-    "channel_binding",
+pub(super) const UNSUPPORTED: [&str; 37] = [
     "client_encoding",
     "connect_timeout",
     "fallback_application_name",
@@ -40,7 +42,6 @@ pub(super) const UNSUPPORTED: [&str; 40] = [
     "keepalives_idle",
     "keepalives_interval",
     "krbsrvname",
-    "load_balance_hosts",
     "max_protocol_version",
     "min_protocol_version",
     "oauth_client_id",
@@ -66,16 +67,14 @@ pub(super) const UNSUPPORTED: [&str; 40] = [
     "sslnegotiation",
     "sslpassword",
     "sslsni",
-    "target_session_attrs",
     "tcp_user_timeout",
 ];
 
 /// What to do instead of an unsupported parameter.
 pub(super) fn hint(parameter: &str) -> &'static str {
     match parameter {
-        "channel_binding" => " (sslmode=verify-full proves the server's identity, too)",
+        "channel_binding" => " or write prefer (sslmode=verify-full proves the server's identity, too)",
         "connect_timeout" => " (a connection may take 10 s)",
-        "target_session_attrs" => " (a read-only server is waited for)",
         "passfile" => " (the variable PGPASSFILE names such a file)",
         _ => "",
     }
