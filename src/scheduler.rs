@@ -1,6 +1,6 @@
 //! The daemon's loop: decides what is due, and does it.
 //!
-//! The loop runs at every heartbeat; the cron job only wakes it at the exact second of a tick. Each time, [`decide()`] compares
+//! The loop runs at every heartbeat; the cron job only wakes it at the exact second of a tick. Each time, [`decide::decide()`] compares
 //! the schedule with the run history. A missed tick, a changed clock, a crashed process and a second daemon therefore need no
 //! special handling: whatever the history does not contain is still due.
 
