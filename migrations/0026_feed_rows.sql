@@ -1,3 +1,6 @@
+-- Nobody writes until the end: a writer that waited inside the function of before would go on with it.
+lock table station, keyword, place, listing in share row exclusive mode;
+
 -- place_feed reads one table in the order of an index. To look a page of a thousand places up in `place` and `listing` took four
 -- times as long, of which the lookups alone, without sorting the names, were more than half.
 
@@ -58,6 +61,8 @@ language plpgsql security definer
 set search_path = pg_catalog, sanggwond, pg_temp
 as $$
 begin
+    -- First the lock: a transaction that has it may be adding a listing.
+    update place_version_lock set only_one = true;
     if tg_table_name = 'station' then
         perform give_versions(array(
             select distinct place_id from listing where station_id = new.station_id and gone_at is null));
@@ -73,8 +78,6 @@ comment on function note_renamed is 'Gives the places near a station, or of a ke
 create trigger note_renamed after update on station for each row when (old.name <> new.name) execute function note_renamed();
 create trigger note_renamed after update on keyword for each row when (old.query <> new.query) execute function note_renamed();
 
--- Nobody writes until the end of the migration, so what is written here stays true.
-update place_version_lock set only_one = true;
 update place_version v
 set is_deleted = filled.is_deleted, name = filled.name, category_name = filled.category_name,
     category_group_code = filled.category_group_code, phone = filled.phone, address = filled.address,

@@ -74,12 +74,14 @@ pub struct Clocks {
     /// whose clock is ahead only if it lies beyond all of them: two daemons whose clocks disagree must not undo each other's
     /// decisions for ever.
     pub latest: DateTime<Utc>,
+    /// The earlier of the clocks of this machine and of the database. No run is given up before its window is over by both.
+    pub earliest: DateTime<Utc>,
 }
 
 impl From<DateTime<Utc>> for Clocks {
     /// A clock that no other contradicts.
     fn from(here: DateTime<Utc>) -> Self {
-        Self { here, latest: here }
+        Self { here, latest: here, earliest: here }
     }
 }
 
@@ -123,11 +125,11 @@ pub fn next_decision(
 /// considered here: they come after everything that is due.
 #[must_use]
 pub fn decide(clocks: impl Into<Clocks>, schedule: &Schedule, past: Past<'_>, windows: Windows) -> Decision {
-    let clocks @ Clocks { here: now, latest } = clocks.into();
+    let clocks @ Clocks { here: now, latest, earliest } = clocks.into();
     let may_start = windows.is_enabled && past.pause_at(now).is_none();
     let is_ours = |run: &&RunRecord| run.is_requested || (may_start && run.is_full);
     for run in past.runs.iter().filter(|run| run.status.is_unfinished()).filter(is_ours) {
-        if now - anchor(run) > span(windows.resume) {
+        if earliest - anchor(run) > span(windows.resume) {
             let window = humantime::format_duration(windows.resume);
             return Decision::Abandon(run.id, format!("unfinished at the end of its resume window of {window}"));
         }
@@ -204,7 +206,7 @@ fn ticks(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord]) -> Vec<
 
 /// Decides about a due tick; `None` if nothing is recorded for it.
 fn settle(tick: Tick, clocks: Clocks, past: Past<'_>, windows: Windows) -> Option<Decision> {
-    let Clocks { here: now, latest } = clocks;
+    let Clocks { here: now, latest, .. } = clocks;
     let (Tick { at: tick, next }, history) = (tick, past.runs);
     let skip = |reason| Some(Decision::Skip { tick, reason });
     let late = now - tick;
@@ -216,7 +218,7 @@ fn settle(tick: Tick, clocks: Clocks, past: Past<'_>, windows: Windows) -> Optio
     if let Some(pause) = past.pause_at(tick) {
         return skip(pause.to_string());
     }
-    if let Some(run) = history.iter().find(|run| covers(run, tick, windows)) {
+    if let Some(run) = history.iter().find(|run| covers(run, tick, latest, windows)) {
         return skip(format!("run {} was in progress", run.id));
     }
     if next.is_some() || history.iter().any(|run| run.scheduled_for.is_some_and(|other| other > tick)) {
@@ -237,13 +239,13 @@ fn settle(tick: Tick, clocks: Clocks, past: Past<'_>, windows: Windows) -> Optio
     if existed { skip(format!("missed by {late}; the catch-up window is {window}")) } else { None }
 }
 
-/// Whether a full run was in progress at a tick. A failed run counts only within its resume window, because it may have
+/// Whether a full run was in progress at a tick. An end that a clock recorded while it was ahead does not count. A failed run counts only within its resume window, because it may have
 /// been marked as failed long after the window was over.
-fn covers(run: &RunRecord, tick: DateTime<Utc>, windows: Windows) -> bool {
+fn covers(run: &RunRecord, tick: DateTime<Utc>, latest: DateTime<Utc>, windows: Windows) -> bool {
     let serves_another = run.scheduled_for != Some(tick);
     let has_worked = run.status != Status::Skipped && run.is_full;
     let was_abandoned = run.status == Status::Failed && tick - anchor(run) > span(windows.resume);
-    let is_within = run.started_at <= tick && run.finished_at.is_none_or(|end| end > tick);
+    let is_within = run.started_at <= tick && run.finished_at.is_none_or(|end| end > tick && end - latest <= AHEAD);
     serves_another && has_worked && !was_abandoned && is_within
 }
 

@@ -181,15 +181,12 @@ impl Target {
 
     /// One connection outside the pool that does not use our schema yet.
     async fn connect(&self) -> Result<PgConnection, Error> {
-        let unreachable = |error: sqlx::Error| Error::Unreachable {
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, self.hosts.connect());
+        connecting.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into())).map_err(|cause| Error::Unreachable {
             database: self.database().to_owned(),
             address: self.address(),
-            cause: error.into(),
-        };
-        match tokio::time::timeout(CONNECT_TIMEOUT, self.hosts.connect()).await {
-            Ok(result) => result.map_err(unreachable),
-            Err(_) => Err(unreachable(sqlx::Error::PoolTimedOut)),
-        }
+            cause,
+        })
     }
 }
 
@@ -214,9 +211,6 @@ impl Store {
         let pooled = connection_limit.map_or(POOLED, |limit| limit.saturating_sub(others).clamp(1, POOLED));
         let pool = lazy_pool(target, pooled);
         let watch = target.hosts.are_several().then(|| Arc::new(Watch::start(Arc::clone(&target.hosts))));
-        if let Some(watch) = &watch {
-            watch.add(&pool);
-        }
         Ok(Self { pool, target: target.clone(), connection_limit, is_superuser, watch })
     }
 
@@ -225,9 +219,6 @@ impl Store {
     #[must_use]
     pub fn apart(&self) -> Self {
         let pool = lazy_pool(&self.target, 1);
-        if let Some(watch) = &self.watch {
-            watch.add(&pool);
-        }
         Self { pool, target: self.target.clone(), watch: self.watch.clone(), ..*self }
     }
 
@@ -328,5 +319,7 @@ fn lazy_pool(target: &Target, connections: u32) -> PgPool {
             ping(connection).await.map(|()| true)
         })
     });
-    options.connect_lazy_with(target.hosts.options().clone())
+    let pool = options.connect_lazy_with(target.hosts.options().clone());
+    target.hosts.add(&pool);
+    pool
 }

@@ -3,11 +3,11 @@
 //! All servers are asked at the same time, because one that has lost its network answers nobody. If several say that they are the
 //! primary, one of them has been replaced and does not know it: the promotion of a standby begins a new timeline, so the highest
 //! one counts, and what the other still accepts is never mixed with it. A pool cannot look for another server itself, so a
-//! [`Watch`] does: it holds a session of its own, and when that ends, it points the pools to the new primary.
+//! [`Watch`] does: it holds a session of its own, and when that ends, it looks for the new primary.
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -21,17 +21,27 @@ use tracing::{info, warn};
 use super::Cause;
 use super::session::greet;
 
-/// Time limit for the answer of one server.
-const ANSWER: Duration = Duration::from_secs(5);
+/// Time limit for a new session with one server; less than that of all.
+const ANSWER: Duration = Duration::from_secs(9);
+
+/// How long a primary that has been replaced is refused even if no other one answers. Not for ever, because an upgrade of
+/// PostgreSQL begins a new count of timelines.
+const REPLACED: Duration = Duration::from_mins(10);
 
 /// How long the other servers are waited for when a primary has answered.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Time limit for the answer to a ping of the watch.
+const PONG: Duration = Duration::from_secs(5);
 
 /// Interval between two pings of the watch, and between two attempts to find the primary.
 const PING: Duration = Duration::from_secs(1);
 
 /// After so many pings the other servers are asked, too: one may have been promoted although the primary still answers.
 const PINGS: u32 = 15;
+
+/// The port that need not be shown.
+const DEFAULT_PORT: u16 = 5432;
 
 /// Number of attempts while a server reports too many connections, and the pause between them.
 const RETRIES: u32 = 20;
@@ -54,15 +64,22 @@ pub(super) struct Hosts {
     first: PgConnectOptions,
     others: Vec<PgConnectOptions>,
     wanted: Wanted,
-    chosen: Mutex<Chosen>,
+    state: Mutex<State>,
 }
 
-/// The server that was found last.
-#[derive(Clone, Copy)]
-struct Chosen {
-    index: usize,
-    /// Sessions that are older belong to another server.
+/// What is known about them.
+struct State {
+    /// The server that was found last.
+    chosen: Option<usize>,
+    /// The highest timeline that was seen, and when.
+    timeline: i64,
+    seen: Instant,
+    /// Grows whenever another primary has been promoted.
+    generation: u64,
+    /// When that was last noticed: older sessions belong to another server.
     since: Instant,
+    /// The pools that connect to the server that was found last.
+    pools: Vec<PgPool>,
 }
 
 impl fmt::Debug for Hosts {
@@ -80,7 +97,9 @@ struct Candidate {
 impl Hosts {
     /// These servers.
     pub(super) fn new(first: PgConnectOptions, others: Vec<PgConnectOptions>, wanted: Wanted) -> Self {
-        Self { first, others, wanted, chosen: Mutex::new(Chosen { index: 0, since: Instant::now() }) }
+        let now = Instant::now();
+        let state = State { chosen: None, timeline: 0, seen: now, generation: 0, since: now, pools: Vec::new() };
+        Self { first, others, wanted, state: Mutex::new(state) }
     }
 
     /// One server, whatever it is.
@@ -88,11 +107,9 @@ impl Hosts {
         Self::new(options, Vec::new(), Wanted::Any)
     }
 
-    /// The same with other options.
+    /// The same servers with other options.
     pub(super) fn map(&self, change: impl Fn(PgConnectOptions) -> PgConnectOptions) -> Self {
-        let others = self.others.iter().cloned().map(&change).collect();
-        let chosen = Mutex::new(self.chosen());
-        Self { first: change(self.first.clone()), others, wanted: self.wanted, chosen }
+        Self::new(change(self.first.clone()), self.others.iter().cloned().map(&change).collect(), self.wanted)
     }
 
     fn each(&self) -> impl Iterator<Item = &PgConnectOptions> {
@@ -103,9 +120,19 @@ impl Hosts {
         self.each().nth(index).unwrap_or(&self.first)
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The options of the server that was found last.
     pub(super) fn options(&self) -> &PgConnectOptions {
-        self.get(self.chosen().index)
+        let chosen = self.state().chosen;
+        self.get(chosen.unwrap_or(0))
+    }
+
+    /// Points this pool to each new primary, too.
+    pub(super) fn add(&self, pool: &PgPool) {
+        self.state().pools.push(pool.clone());
     }
 
     /// Host and port, or the folder of the socket, of each server.
@@ -123,27 +150,41 @@ impl Hosts {
         !self.others.is_empty()
     }
 
-    fn chosen(&self) -> Chosen {
-        *self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A number that changes when another primary has been promoted.
+    pub(super) fn generation(&self) -> u64 {
+        self.state().generation
     }
 
-    /// Whether the primary has moved since then: sessions that are older belong to another server.
+    /// Whether another primary has been promoted since then: sessions that are older belong to another server.
     pub(super) fn has_moved_since(&self, then: Instant) -> bool {
-        self.chosen().since > then
+        let State { generation, since, .. } = *self.state();
+        generation > 0 && since > then
     }
 
-    /// Checks a session of the pool, which was made with the options of the server that was found last.
+    /// Checks a session of a pool, which was made with the options of the server that was found last.
     pub(super) async fn check(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if self.is_plain() { Ok(()) } else { timeline(connection, self.wanted).await.map(drop) }
+        if self.is_plain() {
+            return Ok(());
+        }
+        let timeline = self.timeline(connection).await?;
+        self.is_newest(timeline)
+    }
+
+    /// Refuses a server that has been replaced.
+    fn is_newest(&self, timeline: i64) -> Result<(), sqlx::Error> {
+        let State { timeline: highest, seen, .. } = *self.state();
+        let is_replaced = self.wanted != Wanted::Any && timeline < highest && seen.elapsed() < REPLACED;
+        if is_replaced { Err(io::Error::other("it was replaced by another primary").into()) } else { Ok(()) }
     }
 
     /// A new session with the server that is wanted.
-    pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+    pub(super) async fn connect(&self) -> Result<PgConnection, Cause> {
         if self.is_plain() {
-            return connect(self.options()).await;
+            return connect(self.options()).await.map_err(Cause::from);
         }
-        let asking = |(index, options)| async move { (index, ask(options, self.wanted).await) };
+        let asking = |(index, options)| async move { (index, self.ask(options).await) };
         let mut asked: FuturesUnordered<_> = self.each().enumerate().map(asking).collect();
+        let chosen = self.state().chosen;
         let mut best: Option<(usize, Candidate)> = None;
         let mut refusals = Vec::new();
         loop {
@@ -154,51 +195,98 @@ impl Hosts {
             match answer {
                 None => break,
                 Some((index, Ok(candidate))) => {
-                    if best.as_ref().is_none_or(|(_, best)| candidate.timeline > best.timeline) {
+                    // Of two names for the same server, the one in use stays.
+                    let rank = |index, candidate: &Candidate| (candidate.timeline, Some(index) == chosen);
+                    if best.as_ref().is_none_or(|(known, best)| rank(index, &candidate) > rank(*known, best)) {
                         best = Some((index, candidate));
                     }
                 }
-                Some((index, Err(error))) => refusals.push((index, error)),
+                Some((index, Err(error))) => refusals.push((index, Cause::from(error))),
             }
         }
-        match best {
-            Some((index, candidate)) => {
-                self.choose(index);
-                Ok(candidate.connection)
+        let Some((index, Candidate { connection, timeline })) = best else { return Err(self.refusal(refusals)) };
+        self.choose(index, timeline);
+        Ok(connection)
+    }
+
+    /// Notes the primary, and points the pools to it.
+    fn choose(&self, index: usize, timeline: i64) {
+        let mut state = self.state();
+        let before = state.chosen.replace(index);
+        if let Some(before) = before.filter(|before| *before != index) {
+            info!("the primary is {} now; it was {}", address(self.get(index)), address(self.get(before)));
+        }
+        if before != Some(index) {
+            for pool in &state.pools {
+                pool.set_connect_options(self.get(index).clone());
             }
-            None => Err(self.refusal(refusals)),
         }
+        let now = Instant::now();
+        if before.is_some() && timeline != state.timeline {
+            (state.generation, state.since) = (state.generation + 1, now);
+        }
+        (state.timeline, state.seen) = (timeline, now);
     }
 
-    fn choose(&self, index: usize) {
-        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        if chosen.index != index {
-            info!("the primary is {} now; it was {}", address(self.get(index)), address(self.get(chosen.index)));
-            *chosen = Chosen { index, since: Instant::now() };
-        }
-    }
-
-    /// Why no server is taken. An error that does not pass by itself, such as a wrong password, goes first.
-    fn refusal(&self, mut refusals: Vec<(usize, sqlx::Error)>) -> sqlx::Error {
-        let permanent = |error: &sqlx::Error| {
-            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-            code.is_some_and(|code| ["28", "3D", "42"].iter().any(|class| code.starts_with(class)))
-        };
-        if let Some(position) = refusals.iter().position(|(_, error)| permanent(error)) {
-            return refusals.swap_remove(position).1;
+    /// Why no server is taken. An error that does not pass by itself, such as a wrong password, counts only if all are.
+    fn refusal(&self, mut refusals: Vec<(usize, Cause)>) -> Cause {
+        if !refusals.iter().any(|(_, cause)| cause.may_pass())
+            && let Some((_, cause)) = refusals.pop()
+        {
+            return cause;
         }
         refusals.sort_by_key(|(index, _)| *index);
-        let say =
-            |(index, error): (usize, sqlx::Error)| format!("{}: {}", address(self.get(index)), Cause::from(error));
-        sqlx::Error::Io(io::Error::other(refusals.into_iter().map(say).collect::<Vec<_>>().join("; ")))
+        let say = |(index, cause): (usize, Cause)| format!("{}: {cause}", address(self.get(index)));
+        let all = refusals.into_iter().map(say).collect::<Vec<_>>().join("; ");
+        sqlx::Error::Io(io::Error::other(all)).into()
+    }
+
+    /// Asks a server whether it is wanted.
+    async fn ask(&self, options: &PgConnectOptions) -> Result<Candidate, sqlx::Error> {
+        let asking = async {
+            let mut connection = connect(options).await?;
+            let timeline = self.timeline(&mut connection).await?;
+            self.is_newest(timeline)?;
+            Ok(Candidate { connection, timeline })
+        };
+        timeout(ANSWER, asking).await.unwrap_or_else(|_| Err(io::Error::other("it does not answer").into()))
+    }
+
+    /// The timeline of a server; an error if it is not what is wanted.
+    async fn timeline(&self, connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+        // Simple queries work behind every pooler.
+        let row: PgRow = sqlx::raw_sql(
+            "select pg_catalog.pg_is_in_recovery() as is_standby,
+                 pg_catalog.current_setting('transaction_read_only') = 'on' as is_read_only",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        let (is_standby, is_read_only): (bool, bool) = (row.try_get("is_standby")?, row.try_get("is_read_only")?);
+        match self.wanted {
+            Wanted::ReadWrite | Wanted::Primary if is_standby => return Err(io::Error::other("it is a standby").into()),
+            Wanted::ReadWrite if is_read_only => return Err(io::Error::other("its sessions are read-only").into()),
+            Wanted::Any | Wanted::ReadWrite | Wanted::Primary => {}
+        }
+        if is_standby || !self.are_several() {
+            return Ok(0);
+        }
+        let timeline = "select ('x' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::bigint as timeline";
+        match sqlx::raw_sql(timeline).fetch_one(connection).await {
+            Ok(row) => row.try_get("timeline"),
+            // A service that is only similar to PostgreSQL has none.
+            Err(sqlx::Error::Database(_)) => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 }
 
 fn address(options: &PgConnectOptions) -> String {
+    let port = options.get_port();
     match options.get_socket() {
-        Some(folder) => folder.display().to_string(),
-        None if options.get_host().contains(':') => format!("[{}]:{}", options.get_host(), options.get_port()),
-        None => format!("{}:{}", options.get_host(), options.get_port()),
+        Some(folder) if port == DEFAULT_PORT => folder.display().to_string(),
+        Some(folder) => format!("{}:{port}", folder.display()),
+        None if options.get_host().contains(':') => format!("[{}]:{port}", options.get_host()),
+        None => format!("{}:{port}", options.get_host()),
     }
 }
 
@@ -219,71 +307,29 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error
     Ok(connection)
 }
 
-/// Asks a server whether it is wanted.
-async fn ask(options: &PgConnectOptions, wanted: Wanted) -> Result<Candidate, sqlx::Error> {
-    let asking = async {
-        let mut connection = connect(options).await?;
-        let timeline = timeline(&mut connection, wanted).await?;
-        Ok(Candidate { connection, timeline })
-    };
-    timeout(ANSWER, asking).await.unwrap_or_else(|_| Err(io::Error::other("it does not answer").into()))
-}
-
-/// The timeline of a server; an error if it is not what is wanted.
-async fn timeline(connection: &mut PgConnection, wanted: Wanted) -> Result<i64, sqlx::Error> {
-    // A simple query works behind every pooler.
-    let row: PgRow = sqlx::raw_sql(
-        "select pg_catalog.pg_is_in_recovery() as is_standby, pg_catalog.current_setting('transaction_read_only') = 'on' as is_read_only,
-             case when pg_catalog.pg_is_in_recovery() then 0
-                 else ('x' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::bigint
-             end as timeline",
-    )
-    .fetch_one(connection)
-    .await?;
-    let (is_standby, is_read_only): (bool, bool) = (row.try_get("is_standby")?, row.try_get("is_read_only")?);
-    match wanted {
-        Wanted::ReadWrite | Wanted::Primary if is_standby => Err(io::Error::other("it is a standby").into()),
-        Wanted::ReadWrite if is_read_only => Err(io::Error::other("its sessions are read-only").into()),
-        Wanted::Any | Wanted::ReadWrite | Wanted::Primary => row.try_get("timeline"),
-    }
-}
-
-/// Points pools to the new primary when the one before does not answer any more.
+/// Finds each new primary as soon as the one before does not answer any more.
 #[derive(Debug)]
-pub(super) struct Watch {
-    pools: Arc<Mutex<Vec<PgPool>>>,
-    /// It ends when it is dropped.
-    _task: JoinSet<()>,
-}
+pub(super) struct Watch(#[expect(dead_code, reason = "it ends the task when it is dropped")] JoinSet<()>);
 
 impl Watch {
     /// Watches the primary with a session of its own.
     pub(super) fn start(hosts: Arc<Hosts>) -> Self {
-        let pools = Arc::default();
         let mut task = JoinSet::new();
-        task.spawn(watch(hosts, Arc::clone(&pools)));
-        Self { pools, _task: task }
-    }
-
-    /// Points this pool, too, to each new primary.
-    pub(super) fn add(&self, pool: &PgPool) {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(pool.clone());
+        task.spawn(watch(hosts));
+        Self(task)
     }
 }
 
-async fn watch(hosts: Arc<Hosts>, pools: Arc<Mutex<Vec<PgPool>>>) {
+async fn watch(hosts: Arc<Hosts>) {
     let mut trouble = String::new();
     loop {
         match hosts.connect().await {
             Ok(connection) => {
                 trouble.clear();
-                for pool in &*pools.lock().unwrap_or_else(PoisonError::into_inner) {
-                    pool.set_connect_options(hosts.options().clone());
-                }
-                look_after(connection).await;
+                look_after(&hosts, connection).await;
             }
-            Err(error) => {
-                let reason = Cause::from(error).to_string();
+            Err(cause) => {
+                let reason = cause.to_string();
                 if reason != trouble {
                     warn!("no primary is found: {reason}");
                 }
@@ -295,9 +341,9 @@ async fn watch(hosts: Arc<Hosts>, pools: Arc<Mutex<Vec<PgPool>>>) {
 }
 
 /// Returns when a session has ended, when its server has become a standby, or after a while.
-async fn look_after(mut connection: PgConnection) {
+async fn look_after(hosts: &Hosts, mut connection: PgConnection) {
     for _ in 0..PINGS {
-        let Ok(Ok(_)) = timeout(ANSWER, timeline(&mut connection, Wanted::Primary)).await else { return };
+        let Ok(Ok(())) = timeout(PONG, hosts.check(&mut connection)).await else { return };
         sleep(PING).await;
     }
     connection.close().await.ok();

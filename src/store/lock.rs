@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{Connection, Executor, PgConnection};
-use tokio::time::Instant;
 
 use super::hosts::Hosts;
 use super::{Error, Store};
@@ -27,8 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct RunLock {
     connection: PgConnection,
     hosts: Arc<Hosts>,
-    /// When it was taken.
-    since: Instant,
+    /// That of the servers when it was taken.
+    generation: u64,
 }
 
 /// The database session that holds the lock.
@@ -80,14 +79,18 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn try_lock(&self) -> Result<Option<RunLock>, Error> {
-        let mut connection = self.target.open().await?;
+        let hosts = self.target.hosts();
+        let (mut generation, mut connection) = (hosts.generation(), self.target.open().await?);
+        if hosts.generation() != generation {
+            // The session may belong to the primary before.
+            (generation, connection) = (hosts.generation(), self.target.open().await?);
+        }
         connection.execute("set idle_session_timeout = '8s'").await?;
         let is_ours = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_ours!""#, KEY)
             .fetch_one(&mut connection)
             .await?;
         if is_ours {
-            let hosts = Arc::clone(self.target.hosts());
-            return Ok(Some(RunLock { connection, hosts, since: Instant::now() }));
+            return Ok(Some(RunLock { connection, hosts: Arc::clone(hosts), generation }));
         }
         connection.close().await?;
         Ok(None)
@@ -99,11 +102,12 @@ impl RunLock {
     pub async fn keep(&mut self, kept: impl Fn()) -> Error {
         loop {
             tokio::time::sleep(PING).await;
-            match tokio::time::timeout(TIMEOUT, self.connection.ping()).await {
+            let answer = tokio::time::timeout(TIMEOUT, self.connection.ping()).await;
+            if self.hosts.generation() != self.generation {
                 // The server that was the primary may still answer; its lock does not count any more.
-                Ok(Ok(())) if self.hosts.has_moved_since(self.since) => {
-                    return sqlx::Error::Io(std::io::Error::other("the primary is another server now")).into();
-                }
+                return sqlx::Error::Io(std::io::Error::other("the primary is another server now")).into();
+            }
+            match answer {
                 Ok(Ok(())) => kept(),
                 Ok(Err(error)) => return error.into(),
                 Err(_) => return Error::Silent(TIMEOUT),

@@ -1,14 +1,11 @@
 //! Requests: runs that somebody asked the daemons for.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::{Error, Store};
 use crate::domain::run::{RequestId, RequestedScope, RunId, RunRequest, Scope};
-
-/// A request that no daemon has answered for this long expires.
-const EXPIRES_AFTER: TimeDelta = TimeDelta::days(1);
 
 impl Store {
     /// Requests a run from the daemons.
@@ -31,21 +28,23 @@ impl Store {
         Ok(waits.fetch_one(&self.pool).await?)
     }
 
-    /// The oldest request that is not answered. Those that are older than a day are recorded as skipped first.
+    /// The oldest request that is not answered. Those that are older than a day, by the clock of the database, are recorded as
+    /// skipped first.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn next_request(&self, host: &str, now: DateTime<Utc>) -> Result<Option<RunRequest>, Error> {
         loop {
             let row = sqlx::query!(
-                r#"select run_request_id, scope as "scope: Json<RequestedScope>", requested_at, requested_by from run_request
-                 where crawl_run_id is null order by run_request_id limit 1"#
+                r#"select run_request_id, scope as "scope: Json<RequestedScope>", requested_by,
+                     clock_timestamp() - requested_at > interval '1 day' as "has_expired!"
+                 from run_request where crawl_run_id is null order by run_request_id limit 1"#
             )
             .fetch_optional(&self.pool)
             .await?;
             let Some(row) = row else { return Ok(None) };
             let request = RunRequest { id: RequestId(row.run_request_id), scope: row.scope.0, by: row.requested_by };
-            if now - row.requested_at <= EXPIRES_AFTER {
+            if !row.has_expired {
                 return Ok(Some(request));
             }
             let reason = format!("requested by {}; no daemon could start it within a day", request.by);

@@ -171,6 +171,12 @@ impl Parts {
         let name = OTHER_NAMES.iter().find(|(other, _)| *other == name).map_or(name, |(_, name)| *name);
         let value = decode(value)?;
         match KNOWN.into_iter().find(|known| *known == name).ok_or(Fault::UnknownParameter)? {
+            "host" | "port" if value.is_empty() => Ok(()),
+            // The host before the path stays, because a password file is searched for it.
+            "host" if value.starts_with('/') && !value.contains(',') && self.hosts.len() < 2 => {
+                self.add("host", &value);
+                Ok(())
+            }
             "host" => {
                 self.hosts.clear();
                 self.add_hosts(&value)
@@ -184,13 +190,7 @@ impl Parts {
                 Ok(())
             }
             "target_session_attrs" => {
-                let wanted = match value.as_str() {
-                    "any" => Wanted::Any,
-                    "read-write" => Wanted::ReadWrite,
-                    "primary" => Wanted::Primary,
-                    _ => return Err(Fault::Value("target_session_attrs", "any, read-write or primary")),
-                };
-                self.wanted = Some(wanted);
+                self.wanted = Some(wanted(&value)?);
                 Ok(())
             }
             "channel_binding" if value == "require" => Err(Fault::Unsupported("channel_binding")),
@@ -251,6 +251,15 @@ impl Parts {
         let url = format!("postgres:///?{}", parts.collect::<String>());
         // The driver logs a whole line of a password file that it cannot parse, so its log is discarded.
         with_default(NoSubscriber::default(), || PgConnectOptions::from_str(&url)).map_err(|_| Fault::Scheme)
+    }
+}
+
+fn wanted(value: &str) -> Result<Wanted, Fault> {
+    match value {
+        "any" => Ok(Wanted::Any),
+        "read-write" => Ok(Wanted::ReadWrite),
+        "primary" => Ok(Wanted::Primary),
+        _ => Err(Fault::Value("target_session_attrs", "any, read-write or primary")),
     }
 }
 

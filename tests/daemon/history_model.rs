@@ -224,7 +224,8 @@ impl Both {
     }
 
     async fn answer(&mut self, how: u32, number: usize, now: DateTime<Utc>) -> Result<(), TestCaseError> {
-        let (real, model) = (self.store.next_request("here", now).await.unwrap(), self.model.next_wish(now));
+        let (real, model) =
+            (self.store.next_request("here", now).await.unwrap(), self.model.next_wish(clock::now(), now));
         prop_assert_eq!(real.is_some(), model.is_some());
         let (Some(real), Some(model)) = (real, model) else { return Ok(()) };
         match (how, pick(&self.runs, number)) {

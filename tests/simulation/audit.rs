@@ -32,7 +32,10 @@ impl Settled {
 
     /// Whether a clock that was ahead by less than a day has settled it before its time.
     fn was_early(&self, tick: At) -> bool {
-        [&self.started, &self.skipped].into_iter().filter_map(|settled| settled.get(&tick)).any(|at| *at < tick)
+        [&self.started, &self.skipped]
+            .into_iter()
+            .filter_map(|settled| settled.get(&tick))
+            .any(|at| *at < tick && tick - *at <= TimeDelta::days(1))
     }
 }
 
@@ -77,6 +80,14 @@ fn is_consistent(world: &World, row: &Row) -> Check {
     ensure(row.requests <= sent, || say(&format!("counts more requests than the {sent} that were sent")))
 }
 
+/// When its resume window begins.
+fn anchor(row: &Row) -> At {
+    match row.record.trigger {
+        Trigger::Schedule => row.record.scheduled_for.unwrap_or(row.record.started_at),
+        Trigger::CatchUp | Trigger::Manual | Trigger::Request => row.record.started_at,
+    }
+}
+
 /// How long a run may wait before it is resumed.
 fn longest_wait(row: &Row) -> TimeDelta {
     let says = |what| row.reason.as_ref().is_some_and(|reason| reason.contains(what));
@@ -110,16 +121,16 @@ pub(crate) fn decision(world: &mut World, index: usize, decision: &Decision) -> 
         Decision::Resume(run) => {
             let Some(row) = world.history.row(*run) else { return Err(format!("{decision:?}: no such run")) };
             ensure(!is_paused || row.record.is_requested, || format!("{decision:?} in a pause"))?;
-            let anchor = match row.record.trigger {
-                Trigger::Schedule => row.record.scheduled_for.unwrap_or(row.record.started_at),
-                Trigger::CatchUp | Trigger::Manual | Trigger::Request => row.record.started_at,
-            };
+            let anchor = anchor(row);
             let age = (clock - anchor).to_std().unwrap_or_default();
+            // By the clock of the database, or its own.
+            let age = age.min((world.now - anchor).to_std().unwrap_or_default());
             ensure(age <= windows.resume, || format!("{decision:?} beyond its window: {row:?} at {clock}"))
         }
         Decision::Untie(run) => {
             let tick = world.history.row(*run).and_then(|row| row.record.scheduled_for);
             world.settled.started.retain(|started, _| Some(*started) != tick);
+            world.settled.skipped.retain(|skipped, _| Some(*skipped) != tick);
             Ok(())
         }
         Decision::Skip { tick, reason } => {
@@ -134,7 +145,12 @@ pub(crate) fn decision(world: &mut World, index: usize, decision: &Decision) -> 
             }
             ensure(*tick <= clock, || format!("{decision:?} before its tick"))
         }
-        Decision::Abandon(..) | Decision::Tie { .. } | Decision::Answer(_) | Decision::Wait => Ok(()),
+        Decision::Abandon(run, _) => {
+            let anchor = world.history.row(*run).map_or(world.now, anchor);
+            let age = (world.now - anchor).to_std().unwrap_or_default();
+            ensure(age >= windows.resume, || format!("{decision:?} within its window, at {}", world.now))
+        }
+        Decision::Tie { .. } | Decision::Answer(_) | Decision::Wait => Ok(()),
     }
 }
 
@@ -162,6 +178,13 @@ pub(crate) fn calm(world: &World, tick: At) -> Check {
             format!("the tick {tick} was not served on time {}", state())
         })?;
     }
+    let waits_long =
+        |row: &Row| row.record.resume_at.is_some_and(|at| at - now > longest_wait(row) + TimeDelta::days(1));
+    let is_unfinished =
+        |row: &Row| row.record.status == Status::Interrupted && (row.record.is_full || row.record.is_requested);
+    ensure(!rows.iter().any(|row| is_unfinished(row) && waits_long(row)), || {
+        format!("a run waits too long {}", state())
+    })?;
     let is_left = |row: &&Row| row.record.status == Status::Running && now - row.record.heartbeat_at > CALM_AFTER;
     ensure(!rows.iter().any(|row| is_left(&row)), || format!("a run has no process {}", state()))?;
     let waits = |row: &Row| row.record.status == Status::Interrupted;

@@ -300,11 +300,11 @@ impl History {
         self.wishes.push(Wish { requested_at: now, is_full, run: None });
     }
 
-    /// The oldest request that is not answered, after those that have expired were rejected.
-    pub(crate) fn next_wish(&mut self, now: At) -> Option<usize> {
+    /// The oldest request that is not answered, after those that have expired by the clock of the database were rejected.
+    pub(crate) fn next_wish(&mut self, database: At, now: At) -> Option<usize> {
         loop {
             let (index, wish) = self.wishes.iter().enumerate().find(|(_, wish)| wish.run.is_none())?;
-            if now - wish.requested_at <= EXPIRES_AFTER {
+            if database - wish.requested_at <= EXPIRES_AFTER {
                 return Some(index);
             }
             self.reject(index, "no daemon could start it within a day", now);

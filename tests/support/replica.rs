@@ -88,14 +88,17 @@ impl Pair {
         }
     }
 
-    /// Ends the replication. The primary runs on; it takes the writes of those who do not wait for the standby.
+    /// Ends the replication. The primary runs on, and its commits wait for the standby.
     pub(crate) async fn cut_off(&self) {
         let standby = 1 - self.primary;
         self.sql(standby, "alter system set primary_conninfo = ''").await;
         self.sql(standby, "select pg_reload_conf()").await;
-        let lost =
-            "set synchronous_commit = local; insert into sanggwond.api_usage (day, requests) values ('1999-01-01', 1)";
-        self.sql(self.primary, lost).await;
+    }
+
+    /// What the primary before, which still runs, says.
+    pub(crate) async fn value_on_replaced(&self, sql: &'static str) -> bool {
+        let mut connection = PgConnection::connect_with(&self.options_of(1 - self.primary)).await.unwrap();
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
     }
 
     /// Makes the standby the primary.
