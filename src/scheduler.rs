@@ -231,11 +231,7 @@ impl Scheduler {
         }
         let pauses = self.runner.store.schedule_pauses().await?;
         let past = Past { runs: history, pauses: &pauses };
-        let mut decision = next_decision(clocks, is_start, &self.schedule, past, self.windows);
-        if matches!(decision, Decision::Abandon(..)) {
-            clocks.earliest = now.min(self.runner.store.clock().await?);
-            decision = next_decision(clocks, is_start, &self.schedule, past, self.windows);
-        }
+        let decision = next_decision(clocks, is_start, &self.schedule, past, self.windows);
         if decision != Decision::Wait {
             return Ok(decision);
         }

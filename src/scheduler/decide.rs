@@ -74,14 +74,12 @@ pub struct Clocks {
     /// whose clock is ahead only if it lies beyond all of them: two daemons whose clocks disagree must not undo each other's
     /// decisions for ever.
     pub latest: DateTime<Utc>,
-    /// The earlier of the clocks of this machine and of the database. No run is given up before its window is over by both.
-    pub earliest: DateTime<Utc>,
 }
 
 impl From<DateTime<Utc>> for Clocks {
     /// A clock that no other contradicts.
     fn from(here: DateTime<Utc>) -> Self {
-        Self { here, latest: here, earliest: here }
+        Self { here, latest: here }
     }
 }
 
@@ -125,11 +123,11 @@ pub fn next_decision(
 /// considered here: they come after everything that is due.
 #[must_use]
 pub fn decide(clocks: impl Into<Clocks>, schedule: &Schedule, past: Past<'_>, windows: Windows) -> Decision {
-    let clocks @ Clocks { here: now, latest, earliest } = clocks.into();
+    let clocks @ Clocks { here: now, latest } = clocks.into();
     let may_start = windows.is_enabled && past.pause_at(now).is_none();
     let is_ours = |run: &&RunRecord| run.is_requested || (may_start && run.is_full);
     for run in past.runs.iter().filter(|run| run.status.is_unfinished()).filter(is_ours) {
-        if earliest - anchor(run) > span(windows.resume) {
+        if now - anchor(run) > span(windows.resume) {
             let window = humantime::format_duration(windows.resume);
             return Decision::Abandon(run.id, format!("unfinished at the end of its resume window of {window}"));
         }
@@ -206,7 +204,7 @@ fn ticks(now: DateTime<Utc>, schedule: &Schedule, history: &[RunRecord]) -> Vec<
 
 /// Decides about a due tick; `None` if nothing is recorded for it.
 fn settle(tick: Tick, clocks: Clocks, past: Past<'_>, windows: Windows) -> Option<Decision> {
-    let Clocks { here: now, latest, .. } = clocks;
+    let Clocks { here: now, latest } = clocks;
     let (Tick { at: tick, next }, history) = (tick, past.runs);
     let skip = |reason| Some(Decision::Skip { tick, reason });
     let late = now - tick;

@@ -123,8 +123,6 @@ pub(crate) fn decision(world: &mut World, index: usize, decision: &Decision) -> 
             ensure(!is_paused || row.record.is_requested, || format!("{decision:?} in a pause"))?;
             let anchor = anchor(row);
             let age = (clock - anchor).to_std().unwrap_or_default();
-            // By the clock of the database, or its own.
-            let age = age.min((world.now - anchor).to_std().unwrap_or_default());
             ensure(age <= windows.resume, || format!("{decision:?} beyond its window: {row:?} at {clock}"))
         }
         Decision::Untie(run) => {
@@ -146,9 +144,9 @@ pub(crate) fn decision(world: &mut World, index: usize, decision: &Decision) -> 
             ensure(*tick <= clock, || format!("{decision:?} before its tick"))
         }
         Decision::Abandon(run, _) => {
-            let anchor = world.history.row(*run).map_or(world.now, anchor);
-            let age = (world.now - anchor).to_std().unwrap_or_default();
-            ensure(age >= windows.resume, || format!("{decision:?} within its window, at {}", world.now))
+            let anchor = world.history.row(*run).map_or(clock, anchor);
+            let age = (clock - anchor).to_std().unwrap_or_default();
+            ensure(age > windows.resume, || format!("{decision:?} within its window, at {clock}"))
         }
         Decision::Tie { .. } | Decision::Answer(_) | Decision::Wait => Ok(()),
     }

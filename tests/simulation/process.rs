@@ -273,12 +273,7 @@ fn decide(world: &mut World, index: usize, is_start: bool) -> Option<Act> {
         clocks.latest = now.max(world.latest_clock());
     }
     let past = Past { runs: &records, pauses: &pauses };
-    let mut decision = next_decision(clocks, is_start, &world.schedule, past, windows);
-    if matches!(decision, Decision::Abandon(..)) {
-        // The clock of the database is right.
-        clocks.earliest = now.min(world.now);
-        decision = next_decision(clocks, is_start, &world.schedule, past, windows);
-    }
+    let decision = next_decision(clocks, is_start, &world.schedule, past, windows);
     if decision == Decision::Wait {
         return world.history.next_wish(world.now, now).map(Act::Answer);
     }

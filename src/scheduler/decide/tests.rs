@@ -329,7 +329,7 @@ fn a_resume_time_written_while_the_clock_was_ahead_is_ignored() {
 #[test]
 fn daemons_whose_clocks_disagree_do_not_undo_each_others_decisions() {
     let (here, ahead) = (after_tick(5), weeks_before(-2));
-    let clocks = Clocks { latest: ahead, ..here.into() };
+    let clocks = Clocks { here, latest: ahead };
     let waiting = RunRecord { heartbeat_at: ahead, resume_at: Some(ahead), ..unfinished(7, utc(TICK)) };
     let decide = |clocks, history: &[RunRecord]| {
         next_decision(clocks, false, &schedule("0 0 3 * * Mon"), past(history), windows())
@@ -350,16 +350,6 @@ fn an_end_that_was_recorded_while_the_clock_was_ahead_covers_no_tick() {
     let history = [RunRecord { heartbeat_at: weeks_before(-3), ..long }];
 
     assert_eq!(weekly(after_tick(5), &history), start(Trigger::Schedule));
-}
-
-#[test]
-fn a_run_is_given_up_only_when_its_window_is_over_by_the_clock_of_the_database_too() {
-    let history = [unfinished(7, utc(TICK))];
-    let here = after_tick(4 * DAY.cast_signed());
-    let decided = |clocks: Clocks| decide(clocks, &schedule("0 0 3 * * Mon"), past(&history), windows());
-
-    assert!(matches!(decided(here.into()), Decision::Abandon(RunId(7), _)));
-    assert_eq!(decided(Clocks { earliest: after_tick(60), ..here.into() }), Decision::Resume(RunId(7)));
 }
 
 #[test]
