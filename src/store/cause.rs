@@ -49,9 +49,7 @@ impl Cause {
             Some("53300") => {
                 "; a daemon or a crawl makes 3 connections (2 where its role may have no more), another command 1 or 2"
             }
-            Some("25006") => {
-                "; it is a standby, or its sessions are read-only: database.url may name all servers, a,b, and the primary is found"
-            }
+            Some("25006") => "; it is a standby, or its sessions are read-only (database.url may name all servers)",
             // A statement that was prepared in another session.
             Some("26000" | "42P05") => "; is there a pooler before the database? set its pool_mode = session",
             _ => "",

@@ -99,7 +99,8 @@ async fn read_only(stage: &Stage, format: &str) -> Finished {
 
 #[tokio::test]
 async fn the_cause_of_an_error_is_in_the_line_in_both_formats() {
-    let cause = "a statement failed: cannot execute UPDATE in a read-only transaction (25006)";
+    let cause = "a statement failed: cannot execute UPDATE in a read-only transaction (25006); it is a standby, or its sessions \
+                 are read-only (database.url may name all servers)";
 
     let json = read_only(&Stage::small().await, "json").await;
     let text = read_only(&Stage::small().await, "text").await;
