@@ -30,12 +30,11 @@ impl Settled {
         self.skipped.insert(tick, now);
     }
 
-    /// Whether a clock that was ahead by less than a day has settled it before its time.
-    fn was_early(&self, tick: At) -> bool {
-        [&self.started, &self.skipped]
-            .into_iter()
-            .filter_map(|settled| settled.get(&tick))
-            .any(|at| *at < tick && tick - *at <= TimeDelta::days(1))
+    /// Whether a clock that was ahead has settled it before its time, by less than a day when the clock was set right: such a
+    /// decision stays.
+    fn was_early(&self, tick: At, disturbed_at: At) -> bool {
+        let mut settled = [&self.started, &self.skipped].into_iter().filter_map(|settled| settled.get(&tick));
+        settled.any(|at| *at < tick) && tick - disturbed_at <= TimeDelta::days(1) + CALM_AFTER
     }
 }
 
@@ -166,13 +165,11 @@ pub(crate) fn calm(world: &World, tick: At) -> Check {
             Trigger::CatchUp => false,
             Trigger::Manual | Trigger::Request => true,
         };
-        let covers = |other: &Row| {
-            other.record.is_full
-                && other.record.started_at <= tick
-                && other.record.finished_at.is_none_or(|end| end > tick)
-        };
+        // A part that somebody requested keeps a daemon busy, too.
+        let covers =
+            |other: &Row| other.record.started_at <= tick && other.record.finished_at.is_none_or(|end| end > tick);
         let was_busy = rows.iter().any(|other| other.record.status != Status::Skipped && covers(other));
-        ensure(is_served || was_busy || world.settled.was_early(tick), || {
+        ensure(is_served || was_busy || world.settled.was_early(tick, world.disturbed_at), || {
             format!("the tick {tick} was not served on time {}", state())
         })?;
     }

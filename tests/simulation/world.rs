@@ -310,7 +310,14 @@ impl World {
                 self.lock = self.lock.filter(|_| is_up);
             }
             What::Api(api) => (self.api, self.api_since) = (api, now),
-            What::Pace(pace) => self.pace = TimeDelta::from_std(pace).unwrap_or(TimeDelta::MAX),
+            What::Pace(pace) => {
+                self.pace = TimeDelta::from_std(pace).unwrap_or(TimeDelta::MAX);
+                let soon = now + self.pace;
+                // What would have taken days at the former pace is over.
+                for process in &mut self.processes {
+                    process.wake = process.wake.min(soon).max(now);
+                }
+            }
             What::Pause(length) => {
                 let until = length.map(|length| now + length);
                 let pause = SchedulePause { since: now, until, reason: None, by: String::new() };
