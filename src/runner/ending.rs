@@ -114,26 +114,11 @@ mod tests {
     fn counts(cells_failed: i32) -> Counts {
         Counts {
             cells_total: 10,
-            cells_split: 0,
             cells_done: 10 - cells_failed,
             cells_failed,
-            cells_pending: 0,
-            cells_truncated: 0,
             requests: 10,
-            retries: 0,
-            throttled: 0,
-            documents_rejected: 0,
-            texts_cut: 0,
-            limit_reached: None,
-            places_seen: 0,
-            places_new: 0,
-            places_changed: 0,
-            places_missed: 0,
-            places_closed: 0,
-            places_reopened: 0,
-            stalled_count: 0,
-            rejected_example: None,
             documents: 10_000,
+            ..Counts::default()
         }
     }
 

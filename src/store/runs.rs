@@ -22,7 +22,7 @@ pub(super) use opening::listed_radius_m;
 pub use opening::{NewRun, Opening, RunPlan};
 
 /// The counts of a run as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named like the columns, which are documented")]
 pub struct Counts {
     pub cells_total: i32,

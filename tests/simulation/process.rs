@@ -464,27 +464,6 @@ fn release(world: &mut World, index: usize) {
 
 /// The counts of a run without findings.
 fn counts(row: &Row) -> Counts {
-    Counts {
-        cells_total: 0,
-        cells_done: 0,
-        cells_split: 0,
-        cells_failed: 0,
-        cells_pending: i32::try_from(row.pending).unwrap_or(i32::MAX),
-        cells_truncated: 0,
-        requests: 0,
-        retries: 0,
-        throttled: 0,
-        documents_rejected: 0,
-        places_seen: 0,
-        places_new: 0,
-        places_changed: 0,
-        places_missed: 0,
-        places_closed: 0,
-        places_reopened: 0,
-        stalled_count: row.stalled_count,
-        rejected_example: None,
-        texts_cut: 0,
-        documents: 0,
-        limit_reached: None,
-    }
+    let cells_pending = i32::try_from(row.pending).unwrap_or(i32::MAX);
+    Counts { cells_pending, stalled_count: row.stalled_count, ..Counts::default() }
 }
