@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::clock;
 use crate::config::Config;
+use crate::crawl::canary::Heed;
 use crate::crawl::progress::Progress;
 use crate::crawl::review::rules::{Guard, Rules};
 use crate::domain::inventory::Inventory;
@@ -129,6 +130,7 @@ impl Equipment {
                     confirm_closings: config.crawl.confirm_closings,
                     guard: Guard::Up,
                 },
+                heed: if config.crawl.canaries { Heed::Obeyed } else { Heed::Off },
                 host: host(),
                 page_delay: config.crawl.page_delay,
                 recorded: recorded(config, stations.len()),
@@ -232,6 +234,7 @@ fn recorded(config: &Config, stations: usize) -> serde_json::Value {
         "close_after": config.crawl.close_after,
         "max_miss_share": config.crawl.max_miss_share,
         "confirm_closings": config.crawl.confirm_closings,
+        "canaries": config.crawl.canaries,
         "base_url": config.kakao.base_url,
         "max_in_flight": config.kakao.max_in_flight,
         "timeout": duration(config.kakao.timeout),

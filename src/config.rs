@@ -123,6 +123,8 @@ pub struct Crawl {
     /// Maximum number of searches by name per run. One such search precedes each closing, to check whether the place
     /// still exists.
     pub confirm_closings: u32,
+    /// Whether a full run first checks that the API still does what it relies on.
+    pub canaries: bool,
 }
 
 /// The keys of `[kakao]`.

@@ -7,6 +7,7 @@
 
 pub mod allowance;
 pub mod api;
+pub mod canary;
 mod cell;
 pub mod cover;
 mod divisions;
@@ -27,12 +28,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, info};
+use tracing::{Instrument as _, info, warn};
 
-use crate::domain::cell::Cell;
+use crate::domain::cell::{Cell, Traffic};
 use crate::domain::station::StationMap;
 use crate::kakao;
-use crate::store::{self, Findings};
+use crate::store::{self, Confirmed, Findings};
 use api::Api;
 use cell::Reader;
 use cover::Circles;
@@ -63,6 +64,8 @@ pub struct Plan {
     pub page_delay: Duration,
     /// What the review compares the results with.
     pub expected: review::Expected,
+    /// The canaries, if they are still to be sent.
+    pub canaries: Option<canary::Plan>,
 }
 
 /// A crawl and what it uses.
@@ -85,6 +88,11 @@ pub enum Error {
     /// Too many consecutive searches were rejected as invalid; the API's message for the last one.
     #[error("the API rejected too many consecutive searches as invalid: {0}")]
     Invalid(String),
+    /// The API no longer does what the run relies on.
+    #[error(
+        "the API has changed, so no cell was searched: {0} (a run by hand with --accept-drift is started all the same)"
+    )]
+    Drift(String),
     /// The database failed, or another process has taken over the run.
     #[error("the database failed")]
     Store(#[from] store::Error),
@@ -99,6 +107,9 @@ impl Crawl {
         let (store, run) = (&self.writer.store, self.writer.fence.run);
         let reading = self.writer.progress.in_database();
         self.recall().await?;
+        if !self.send_canaries(&stop).await? {
+            return Ok(None);
+        }
         let divisions = Divisions::new(store.ledger(run).await?, &self.plan.circles, &self.plan.known);
         let forecast = Forecast::new(store.pages_before(run).await?, &self.plan.known, self.plan.circles.count());
         drop(reading);
@@ -130,6 +141,25 @@ impl Crawl {
                 Some(Reason::Failed(error)) => return Err(error),
             }
         }
+    }
+
+    /// Sends the canaries, unless the run has sent them already. Returns whether the run goes on; `false` if the stop token is
+    /// cancelled.
+    async fn send_canaries(&self, stop: &CancellationToken) -> Result<bool, Error> {
+        let Some(plan) = &self.plan.canaries else { return Ok(true) };
+        let mut traffic = Traffic::default();
+        let canaries = match plan.ask(&self.api, stop, &mut traffic).await {
+            Ok(canaries) => canaries,
+            Err(error) => {
+                self.writer.confirm(Confirmed { places: &[], traffic }).await?;
+                return if error == kakao::Error::Stopped { Ok(false) } else { Err(Error::Api(error)) };
+            }
+        };
+        for finding in &canaries.findings {
+            warn!("{}", finding.text);
+        }
+        self.writer.record_canaries((&canaries, traffic), &plan.around_stations).await?;
+        canaries.refusal().map_or(Ok(true), |why| Err(Error::Drift(why)))
     }
 
     /// Gives the client a known good search if it has none. A resumed run may have only failing cells left; then only the

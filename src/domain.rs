@@ -4,6 +4,7 @@
 
 pub mod cell;
 pub mod churn;
+pub mod drift;
 pub mod duration;
 pub mod geo;
 mod grid;

@@ -32,7 +32,7 @@ use known_good::KnownGood;
 use retry::{Attempts, Next};
 use wire::Answer;
 
-pub use wire::Page;
+pub use wire::{Form, Page};
 
 /// Time limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,13 +50,27 @@ pub struct Search<'a> {
     pub groups: Option<&'a str>,
     /// The number of the page.
     pub page: NonZeroU32,
+    /// How its answer is read.
+    pub view: View,
+}
+
+/// How a good answer is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// As places: those outside the area are rejected, and an answer with documents but without a place is broken.
+    #[default]
+    Places,
+    /// As it came, with its form. It shows whether the API is still what it was.
+    AsItCame,
+    /// As it came, to a request with a parameter that the API does not know.
+    WithUnknownParameter,
 }
 
 impl<'a> Search<'a> {
     /// The first page of a keyword in an area, by relevance.
     #[must_use]
     pub fn new(keyword: &'a Keyword, area: Area) -> Self {
-        Self { keyword, area, sort: Sort::Accuracy, groups: None, page: NonZeroU32::MIN }
+        Self { keyword, area, sort: Sort::Accuracy, groups: None, page: NonZeroU32::MIN, view: View::Places }
     }
 }
 

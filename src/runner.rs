@@ -1,5 +1,6 @@
 //! Executes one crawl run under the run lock: opens or resumes it, crawls, and records how it ended.
 
+pub mod canaries;
 pub mod ending;
 mod finish;
 mod load;
@@ -24,6 +25,7 @@ use crate::clock;
 use crate::config::redaction::redacted;
 use crate::crawl::allowance::Reserve;
 use crate::crawl::api::Api;
+use crate::crawl::canary::Heed;
 use crate::crawl::known::Known;
 use crate::crawl::plan;
 use crate::crawl::progress::Progress;
@@ -86,6 +88,8 @@ pub struct Settings {
     pub quotas: Quotas,
     /// When a place that was not found is considered closed.
     pub rules: Rules,
+    /// How a run takes what its canaries find.
+    pub heed: Heed,
     /// Time limit for the last requests and writes after the stop token was cancelled.
     pub grace: Duration,
     /// The host name of this machine.

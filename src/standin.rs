@@ -7,6 +7,7 @@
 
 mod answer;
 mod chance;
+mod drift;
 pub mod generate;
 mod json;
 mod limits;
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 pub use self::chance::Chance;
+pub use self::drift::Drift;
 pub use self::generate::{DEMO_PLACES, Recipe};
 pub use self::server::Listening;
 pub use self::switches::{Fault, Switches};

@@ -4,6 +4,7 @@
 //! was taken over writes nothing.
 
 mod batch;
+mod canaries;
 mod cause;
 mod cells;
 mod connection;
@@ -45,6 +46,7 @@ use crate::domain::cell::{Cell, Outcome};
 use crate::domain::run::RunId;
 use crate::domain::station::StationMap;
 
+pub use canaries::Familiar;
 pub use cause::Cause;
 pub use cells::{FailedCells, Leaf, Ledger, PlannedCell};
 pub use connection::Target;

@@ -26,7 +26,7 @@ use crate::store::{Purpose, SchemaState};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Compare searches by circle, by rectangle and by its sub-rectangles around one station (some ten requests)
+    /// Also check that the API does what a run relies on, with up to 12 requests, as every full run does
     #[arg(long)]
     coverage: bool,
     /// Only print the settings in force, each with where it came from; secrets are not shown
@@ -35,7 +35,7 @@ pub(super) struct Options {
     /// Only send a test to the receivers of `notify`
     #[arg(long, conflicts_with_all = ["coverage", "settings"])]
     notify: bool,
-    /// The station for --coverage; the suffix 역 may be omitted
+    /// Around which station; the suffix 역 may be omitted
     #[arg(long, value_name = "NAME", requires = "coverage", value_parser = text::name)]
     station: Option<String>,
 }
@@ -128,8 +128,8 @@ async fn with_database(
     if !options.coverage {
         return Ok(is_let_in && is_modest);
     }
-    let compared = coverage::compare(config, database, (stations, options.station.as_deref()), stop).await;
-    Ok(tell("coverage", compared)?.is_some() && is_let_in && is_modest)
+    let checked = coverage::check(config, database, (stations, options.station.as_deref()), stop).await;
+    Ok(tell("coverage", checked)?.is_some() && is_let_in && is_modest)
 }
 
 /// Prints the line of a check, and returns its value if it passed.

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::{Context, Exit, Format, Misuse, consent, due, exit_of_run};
 use crate::app::{self, Database, Equipment, Obstacle};
 use crate::clock;
+use crate::crawl::canary::Heed;
 use crate::crawl::review::rules::Guard;
 use crate::domain::run::{RunId, RunRecord, Scope, Trigger};
 use crate::domain::text;
@@ -44,6 +45,9 @@ pub(super) struct Options {
     /// Count places as missing even if unusually many are not found
     #[arg(long)]
     accept_closings: bool,
+    /// Crawl although the API differs from what earlier runs relied on: what the canaries find is only recorded
+    #[arg(long)]
+    accept_drift: bool,
     /// The format of the summary
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -116,6 +120,9 @@ async fn crawl(context: &Context, options: &Options, database: &Database) -> any
     let mut runner = equipment.runner(&context.config, database.store.clone());
     if options.accept_closings {
         runner.settings.rules.guard = Guard::Down;
+    }
+    if options.accept_drift && runner.settings.heed == Heed::Obeyed {
+        runner.settings.heed = Heed::Recorded;
     }
     // The answer may take long, so ask before taking the lock.
     let agreed = agree(context, options, &runner).await?;

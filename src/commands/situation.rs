@@ -12,6 +12,7 @@ use super::text::{describe, visible};
 use crate::app;
 use crate::clock;
 use crate::config::Config;
+use crate::domain::drift::Canaries;
 use crate::domain::pause::Pause;
 use crate::domain::quota::day_of;
 use crate::domain::run::{RunId, Status};
@@ -35,6 +36,7 @@ pub(super) struct Situation {
     last_full_run: Option<HistoryRow>,
     last_changes: Option<ChangeCounts>,
     last_time_spent: Option<TimeSpent>,
+    last_canaries: Option<Canaries>,
     now: Option<String>,
     #[serde(serialize_with = "clock::serialize_option")]
     next_tick: Option<DateTime<Utc>>,
@@ -57,12 +59,13 @@ pub(super) async fn look(config: &Config, store: &Store) -> anyhow::Result<(Situ
     let mut history = store.history(LOOK_BACK, false).await?;
     history.retain(|row| row.scope.is_none() && is_final(row));
     let last_full_run = history.into_iter().next();
-    let (last_changes, last_time_spent) = match &last_full_run {
+    let (last_changes, last_time_spent, last_canaries) = match &last_full_run {
         Some(run) => {
             let id = run.crawl_run_id;
-            (Some(store.changes_of(id).await?), Some(store.time_spent(RunId(id)).await?))
+            let (changes, spent) = (store.changes_of(id).await?, store.time_spent(RunId(id)).await?);
+            (Some(changes), Some(spent), store.canaries(RunId(id)).await?)
         }
-        None => (None, None),
+        None => (None, None, None),
     };
     let used = store.usage(day_of(now)).await?;
     let mut undelivered = Undelivered::default();
@@ -78,6 +81,7 @@ pub(super) async fn look(config: &Config, store: &Store) -> anyhow::Result<(Situ
         last_full_run,
         last_changes,
         last_time_spent,
+        last_canaries,
         now: in_words(due::now(config, &schedule, store).await?),
         next_tick: schedule.next_after(now).filter(|_| config.schedule.enabled),
         schedule_enabled: config.schedule.enabled,
@@ -137,6 +141,8 @@ pub(super) fn lines(of: &Situation, now: DateTime<Utc>) -> Vec<(&'static str, St
         lines
             .push(line("changes", format!("{opened} opened, {closed} closed, {reopened} reopened, {changed} changed")));
     }
+    let warnings = of.last_canaries.iter().flat_map(Canaries::warnings);
+    lines.extend(warnings.map(|text| line("API", text.to_owned())));
     let spent = of.last_time_spent.as_ref().and_then(TimeSpent::describe);
     lines.extend(spent.map(|spent| line("time", spent)));
     lines.extend(of.schedule_pause.iter().map(|pause| line("schedule", pause.clone())));

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::Exit;
 use super::output::print;
 use crate::domain::duration;
-use crate::standin::{DEMO_PLACES, Recipe, Standin, Switches, World};
+use crate::standin::{DEMO_PLACES, Drift, Recipe, Standin, Switches, World};
 use crate::stations;
 
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,9 @@ pub(super) struct Options {
     /// Share of requests that fail, from 0 to 1
     #[arg(long, default_value_t = 0.0)]
     fault_share: f64,
+    /// How the API has changed
+    #[arg(long, value_enum)]
+    drift: Option<Drift>,
 }
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<Exit> {
@@ -48,6 +51,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Exit> {
         per_second: options.per_second,
         max_in_flight: options.max_in_flight,
         fault_share: options.fault_share,
+        drift: options.drift,
         ..Switches::default()
     });
     let listening = standin.bind(options.listen).await.context("could not listen")?;

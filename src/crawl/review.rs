@@ -70,12 +70,18 @@ impl Review<'_> {
         let Judged { coverage, doubted, proven, barren } =
             coverage::judge(store, (run, expected.failed_cells_of), searches, &expected.covered).await?;
         let counts = store.counts(run).await?;
+        let canaries = store.canaries(run).await?.unwrap_or_default();
         let none = Findings {
             doubted: doubted.into_iter().collect(),
-            held_back: doubts.reason(searches).into_iter().chain(expected.retirement_held_back.clone()).collect(),
+            held_back: canaries
+                .reasons()
+                .into_iter()
+                .chain(doubts.reason(searches))
+                .chain(expected.retirement_held_back.clone())
+                .collect(),
             ..Findings::none(StationMap::clone(&writer.stations))
         };
-        if are_too_many_rejected(counts.documents_rejected, counts.documents) {
+        if canaries.hold_closings() || are_too_many_rejected(counts.documents_rejected, counts.documents) {
             return Ok(Some(none));
         }
         let held = match rules.guard {

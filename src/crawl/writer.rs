@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use super::memory::Share;
 use super::progress::Progress;
 use crate::clock;
-use crate::domain::cell::{Cell, Outcome};
+use crate::domain::cell::{Cell, Outcome, Traffic};
+use crate::domain::drift::Canaries;
 use crate::domain::station::StationMap;
-use crate::store::{self, Confirmed, Fence, Store};
+use crate::store::{self, Confirmed, Fence, PlannedCell, Store};
 
 /// Number of cells at which a batch is written.
 const MAX_CELLS: usize = 50;
@@ -89,6 +90,17 @@ impl Writer {
         let (written, cells) = written.map_err(|_| store::Error::Silent(PATIENCE))??;
         self.progress.wrote(written);
         Ok(cells)
+    }
+
+    /// Records what the canaries found. If rectangles are of no use, the run continues with `around_stations`.
+    pub(super) async fn record_canaries(
+        &self,
+        found: (&Canaries, Traffic),
+        around_stations: &[PlannedCell],
+    ) -> Result<(), store::Error> {
+        self.store.record_canaries(self.fence, &self.stations, found, around_stations, clock::now()).await?;
+        self.progress.begin(&self.store.counts(self.fence.run).await?);
+        Ok(())
     }
 
     /// Writes known places that a search by name has found again.

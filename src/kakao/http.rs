@@ -6,8 +6,8 @@ use std::time::Duration;
 use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 
-use super::wire::{self, Answer, Head};
-use super::{Client, Search, retry};
+use super::wire::{self, Answer, Head, Page};
+use super::{Client, Search, View, retry};
 use crate::clock;
 use crate::domain::cell::{Meta, PAGE_SIZE, Sort};
 use crate::domain::geo::{Area, Rect};
@@ -16,6 +16,9 @@ use crate::telemetry::chain;
 
 /// Maximum size of a response body, in bytes. A full page has about 10 kB.
 const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// A parameter that the API does not know. It must change nothing.
+const UNKNOWN_PARAMETER: (&str, &str) = ("canary", "1");
 
 impl Client {
     /// Sends one request. `sent` grows by the number of times that the request went out: 0 if no connection could be opened,
@@ -33,7 +36,7 @@ impl Client {
 
     /// Builds the request of a search.
     fn request(&self, search: &Search<'_>) -> RequestBuilder {
-        let Search { keyword, area, sort, groups, page } = *search;
+        let Search { keyword, area, sort, groups, page, view } = *search;
         let mut request = self.http.get(&self.endpoint).query(&[
             ("query", keyword.query()),
             ("page", &page.to_string()),
@@ -60,6 +63,9 @@ impl Client {
         if let Some(code) = groups.or(keyword.category_group_code()) {
             request = request.query(&[("category_group_code", code)]);
         }
+        if view == View::WithUnknownParameter {
+            request = request.query(&[UNKNOWN_PARAMETER]);
+        }
         request
     }
 
@@ -71,7 +77,10 @@ impl Client {
             redirect: response.status().is_redirection().then(|| redirect(&response)),
         };
         match read(response).await {
-            Ok(Some(body)) => checked(search, wire::classify(&head, &body)),
+            Ok(Some(body)) => match search.view {
+                View::Places => checked(search, wire::classify(&head, &body)),
+                View::AsItCame | View::WithUnknownParameter => as_it_came(wire::classify(&head, &body), &body),
+            },
             Ok(None) if head.status.is_success() => Answer::Broken("the response body is larger than 1 MiB".to_owned()),
             // The status line has arrived, so the API is reachable; only this response is broken.
             Err(error) if head.status.is_success() => {
@@ -110,6 +119,14 @@ fn redirect(response: &Response) -> String {
     target.set_username("").ok();
     target.set_password(None).ok();
     target.into()
+}
+
+/// Adds the form of the answer to its page.
+fn as_it_came(answer: Answer, body: &[u8]) -> Answer {
+    match answer {
+        Answer::Good(page) => Answer::Good(Page { form: Some(wire::form_of(body)), ..page }),
+        other => other,
+    }
 }
 
 /// Removes the places outside the requested area from a page.

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
-use super::Search;
+use super::{Search, View};
 use crate::domain::cell::Sort;
 use crate::domain::geo::Area;
 use crate::domain::keyword::Keyword;
@@ -23,9 +23,9 @@ pub(super) struct Stored {
 }
 
 impl KnownGood {
-    /// Stores a search that got a good answer. Only first pages are stored.
+    /// Stores a search that got a good answer. Only first pages that were read as places are stored.
     pub(super) fn set(&self, search: &Search<'_>) {
-        if search.page == NonZeroU32::MIN {
+        if search.page == NonZeroU32::MIN && search.view == View::Places {
             let Search { keyword, area, sort, groups, .. } = *search;
             let stored = Stored { keyword: keyword.clone(), area, sort, groups: groups.map(str::to_owned) };
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stored);

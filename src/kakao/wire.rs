@@ -4,6 +4,7 @@
 //! page is used.
 
 mod document;
+mod form;
 mod refusal;
 
 use std::borrow::Cow;
@@ -22,6 +23,9 @@ use crate::domain::geo::Area;
 use crate::domain::place::Place;
 use document::Encoding;
 
+pub use form::Form;
+pub(super) use form::of as form_of;
+
 /// The UTF-8 byte order mark. Some servers send it before JSON, and JSON parsers reject it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -36,6 +40,8 @@ pub struct Page {
     pub places: Vec<Place>,
     /// The documents that were rejected, for example because they have no id or lie outside the requested area.
     pub rejected: Rejected,
+    /// The form of its documents, if the answer is read as it came.
+    pub form: Option<Form>,
 }
 
 /// An answer without its body.
@@ -133,6 +139,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Page, serde_json::Error> {
         documents: documents.len(),
         places: Vec::with_capacity(documents.len()),
         rejected: Rejected::default(),
+        form: None,
     };
     for document in documents {
         match document::read(document, encoding) {

@@ -89,7 +89,7 @@ fn when(run: &ReportRun) -> String {
     }
 }
 
-/// Facts that apply to some runs only: a pause, retired stations and keywords, rejected documents, truncated texts, and where
+/// Facts that apply to some runs only: a pause, changes of the API that had no consequence, retired stations and keywords, rejected documents, truncated texts, and where
 /// the time of a long run went.
 fn facts(run: &ReportRun) -> Vec<String> {
     let paused = run.pause_reason.as_deref().zip(run.paused_since).map(|(reason, since)| {
@@ -108,8 +108,9 @@ fn facts(run: &ReportRun) -> Vec<String> {
     let cut = (run.texts_cut > 0).then(|| {
         format!("{} truncated.", counted(run.texts_cut, "text was too long and was", "texts were too long and were"))
     });
+    let drift = run.canaries.warnings().map(|text| format!("The API has changed: {text}."));
     let spent = run.time_spent.describe().map(|spent| format!("Its time: {spent}."));
-    paused.into_iter().chain(retired).chain(rejected).chain(cut).chain(spent).collect()
+    paused.into_iter().chain(drift).chain(retired).chain(rejected).chain(cut).chain(spent).collect()
 }
 
 /// What a run retired, as a sentence; `None` if it retired nothing.

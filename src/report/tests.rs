@@ -3,6 +3,7 @@
 use chrono::NaiveDateTime;
 
 use super::{Live, Origin, Progress, live, page, unavailable};
+use crate::domain::drift::Canaries;
 use crate::domain::geo::LatLng;
 use crate::domain::language::Language;
 use crate::domain::price::Price;
@@ -77,6 +78,7 @@ fn run(status: Status, trigger: Trigger, number: i32) -> ReportRun {
         documents_rejected: many,
         rejected_example: (number > 1).then(|| "가게".to_owned()),
         texts_cut: many,
+        canaries: Canaries::default(),
         retired: (number > 1).then(|| {
             serde_json::json!({"stations": ["역"], "keywords": ["카페", "공원"], "rows": number, "radius_m": {"from": 1000, "to": 500}})
         }),

@@ -76,7 +76,7 @@ pub fn of(ending: &Ending, counts: Option<&Counts>, now: DateTime<Utc>) -> RunEn
                 interrupted(error.to_string(), now)
             }
         },
-        Ending::Failed(error @ crawl::Error::Invalid(_)) => failed(error.to_string()),
+        Ending::Failed(error @ (crawl::Error::Invalid(_) | crawl::Error::Drift(_))) => failed(error.to_string()),
         Ending::Failed(crawl::Error::Store(error)) => interrupted(chain(error), now),
         Ending::LockLost(error) => interrupted(format!("the lock was lost: {}", chain(error)), now),
         Ending::Panicked(message) => failed(format!("a bug: {message}")),

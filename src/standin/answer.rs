@@ -2,27 +2,42 @@
 //!
 //! They are written directly into one string, because the stand-in often shares its processor with the program under test.
 
+use super::drift::Drift;
 use super::json::{push, push_text};
 use super::request::Wanted;
 use super::switches::Switches;
-use super::world::{StandinPlace, World};
+use super::world::{Hidden, StandinPlace, World};
 use crate::domain::geo::LatLng;
 
 /// The capacity for a page of places, in bytes, so that a body is allocated only once.
 const BODY_BYTES: usize = 8 * 1024;
 
+/// A valid request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// The search that is carried out.
+    pub(super) wanted: &'a Wanted,
+    /// The query of the request.
+    pub(super) query: Option<&'a str>,
+    /// The number of the request.
+    pub(super) number: u64,
+}
+
 /// The response body of a valid request.
-pub(super) fn body(world: &World, wanted: &Wanted, switches: &Switches) -> String {
-    let found = find(world, wanted, switches);
+pub(super) fn body(world: &World, Asked { wanted, query, number }: Asked<'_>, switches: &Switches) -> String {
+    let mut found = find(world, wanted, switches);
+    if switches.drift == Some(Drift::CountsWobble) && number.is_multiple_of(2) {
+        found.total += found.total.div_ceil(5);
+    }
     let mut out = String::with_capacity(BODY_BYTES);
     out.push_str("{\"documents\":[");
     for (position, found) in found.documents.iter().enumerate() {
         out.push_str(if position == 0 { "" } else { "," });
-        push_document(&mut out, found, wanted.search.center);
+        push_document(&mut out, found, wanted.search.center, switches.drift);
     }
     let Found { is_end, pageable, total, .. } = found;
     push(&mut out, format_args!("],\"meta\":{{\"is_end\":{is_end},\"pageable_count\":{pageable},\"same_name\":"));
-    match &wanted.search.query {
+    match query {
         None => out.push_str("null"),
         Some(query) => {
             push_text(&mut out, "{\"keyword\":", query);
@@ -46,8 +61,11 @@ fn find<'a>(world: &'a World, wanted: &Wanted, switches: &Switches) -> Found<'a>
         return Found { documents: Vec::new(), is_end: !switches.never_ends, pageable: 0, total: 0 };
     }
     let thin_out = switches.thin_out.as_ref().filter(|(keyword, _)| wanted.search.query.as_ref() == Some(keyword));
-    let cap = switches.pageable_cap;
-    let (total, first) = world.first(&wanted.search, cap as usize, thin_out.map(|(_, nth)| *nth));
+    let limit = if switches.drift == Some(Drift::LowLimit) { Drift::LOW_LIMIT } else { u32::MAX };
+    let cap = switches.pageable_cap.min(limit);
+    let hidden =
+        Hidden { nth: thin_out.map(|(_, nth)| *nth), is_every_other: switches.drift == Some(Drift::HalfMissing) };
+    let (total, first) = world.first(&wanted.search, cap as usize, hidden);
     let pageable = u32::try_from(total).unwrap_or(cap).min(cap);
     let last = pageable.div_ceil(wanted.size).max(1);
     // As in the real API, a page beyond the end repeats the last one.
@@ -56,20 +74,25 @@ fn find<'a>(world: &'a World, wanted: &Wanted, switches: &Switches) -> Found<'a>
     Found { documents, is_end: wanted.page >= last && !switches.never_ends, pageable, total }
 }
 
-fn push_document(out: &mut String, found: &StandinPlace, center: Option<LatLng>) {
+fn push_document(out: &mut String, found: &StandinPlace, center: Option<LatLng>, drift: Option<Drift>) {
     let place = &found.place;
     let group = place.category_group_code.as_deref().unwrap_or_default();
     push_text(out, "{\"address_name\":", place.address.as_deref().unwrap_or_default());
     push_text(out, ",\"category_group_code\":", group);
     push_text(out, ",\"category_group_name\":", group_name(group));
     push_text(out, ",\"category_name\":", place.category_name.as_deref().unwrap_or_default());
-    out.push_str(",\"distance\":\"");
-    if let Some(center) = center {
-        push(out, format_args!("{:.0}", center.distance_m(place.position).floor()));
+    if drift != Some(Drift::DistanceMissing) {
+        out.push_str(",\"distance\":\"");
+        if let Some(center) = center {
+            push(out, format_args!("{:.0}", center.distance_m(place.position).floor()));
+        }
+        out.push('"');
     }
-    push_text(out, "\",\"id\":", place.id.as_str());
+    let renumbered = if drift == Some(Drift::IdsRenumbered) { "9" } else { "" };
+    push(out, format_args!(",\"id\":\"{renumbered}{}\"", place.id));
     push_text(out, ",\"phone\":", place.phone.as_deref().unwrap_or_default());
-    push_text(out, ",\"place_name\":", &place.name);
+    let name = if drift == Some(Drift::FieldRenamed) { ",\"name\":" } else { ",\"place_name\":" };
+    push_text(out, name, &place.name);
     push_text(out, ",\"place_url\":", place.url.as_deref().unwrap_or_default());
     push_text(out, ",\"road_address_name\":", place.road_address.as_deref().unwrap_or_default());
     let (x, y) = (place.position.longitude(), place.position.latitude());
@@ -118,7 +141,9 @@ mod tests {
     }
 
     fn answer(count: i32, page: u32, switches: &Switches) -> Value {
-        serde_json::from_str(&body(&world(count), &wanted(page), switches)).unwrap()
+        let wanted = wanted(page);
+        let asked = Asked { wanted: &wanted, query: wanted.search.query.as_deref(), number: 1 };
+        serde_json::from_str(&body(&world(count), asked, switches)).unwrap()
     }
 
     #[test]
@@ -126,7 +151,8 @@ mod tests {
         let mut wanted = wanted(1);
         wanted.search.center = Some(at(37.509, 127.0));
 
-        let text = body(&world(1), &wanted, &Switches::default());
+        let asked = Asked { wanted: &wanted, query: Some("카페"), number: 1 };
+        let text = body(&world(1), asked, &Switches::default());
 
         let expected = concat!(
             r#"{"documents":[{"address_name":"서울 강남구 역삼동 1-1","category_group_code":"CE7","#,

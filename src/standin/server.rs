@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use super::answer::Asked;
 use super::limits::{Candidate, Verdict};
 use super::reply::{Payload, Reply, faulty};
 use super::stopwatch::{Measured, MeasuredStream, Stopwatch};
@@ -146,9 +147,14 @@ fn right_reply(
 ) -> Reply {
     let path = if request.method() == Method::GET { request.uri().path() } else { "" };
     match request::parse(path, params) {
-        Ok(wanted) => {
+        Ok(mut wanted) => {
             let world = Arc::clone(&standin.0.world.borrow());
-            Reply::json(200, answer::body(&world, &wanted, switches))
+            let query = wanted.search.query.clone();
+            if let Some(drift) = switches.drift {
+                drift.read(&mut wanted);
+            }
+            let asked = Asked { wanted: &wanted, query: query.as_deref(), number: standin.requests() };
+            Reply::json(200, answer::body(&world, asked, switches))
         }
         Err(refusal) => Reply::refused(&refusal),
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::drift::Drift;
+
 /// The settings of the stand-in, which can be changed while it serves.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -36,6 +38,8 @@ pub struct Switches {
     pub is_empty: bool,
     /// A keyword and a number n: every n-th place of the keyword is missing in all its results.
     pub thin_out: Option<(String, u32)>,
+    /// How the API has changed.
+    pub drift: Option<Drift>,
 }
 
 impl Default for Switches {
@@ -61,6 +65,7 @@ impl Default for Switches {
             faults_for: Vec::new(),
             is_empty: false,
             thin_out: None,
+            drift: None,
         }
     }
 }

@@ -46,6 +46,15 @@ pub struct World {
     by_name: OnceLock<HashMap<String, Strips>>,
 }
 
+/// Places that are missing in all results.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hidden {
+    /// Every n-th place of the keyword.
+    pub(super) nth: Option<u32>,
+    /// Every other place of the world.
+    pub(super) is_every_other: bool,
+}
+
 /// A match: the sort key and the index of the place in the world.
 type Hit = (u64, u32);
 
@@ -87,12 +96,12 @@ impl World {
     /// All matches of a search, without the 45-result limit, in the order of the API.
     #[must_use]
     pub fn search(&self, search: &Search) -> Vec<&StandinPlace> {
-        self.first(search, usize::MAX, None).1
+        self.first(search, usize::MAX, Hidden::default()).1
     }
 
-    /// The number of matches, and the first `count` of them. With `thin_out` n, every n-th place of the keyword is missing.
-    pub(super) fn first(&self, search: &Search, count: usize, thin_out: Option<u32>) -> (usize, Vec<&StandinPlace>) {
-        let mut hits = self.hits(search, thin_out);
+    /// The number of matches that are not hidden, and the first `count` of them.
+    pub(super) fn first(&self, search: &Search, count: usize, hidden: Hidden) -> (usize, Vec<&StandinPlace>) {
+        let mut hits = self.hits(search, hidden);
         let total = hits.len();
         if count < total {
             // Only the first matches are sorted; sorting all of them would be most of the cost of a search.
@@ -103,7 +112,7 @@ impl World {
         (total, hits.into_iter().map(|(_, index)| &self.places[index as usize]).collect())
     }
 
-    fn hits(&self, search: &Search, thin_out: Option<u32>) -> Vec<Hit> {
+    fn hits(&self, search: &Search, hidden: Hidden) -> Vec<Hit> {
         let strips = match &search.query {
             None => Some(&self.everywhere),
             Some(query) => self.by_keyword.get(query.trim()).or_else(|| self.by_name().get(query.trim())),
@@ -112,7 +121,8 @@ impl World {
         let groups = search.groups.iter().fold(0, |bits, code| bits | group_bit(code));
         let is_wanted = |spot: &&Spot| {
             (search.groups.is_empty() || spot.group & groups != 0)
-                && thin_out.is_none_or(|nth| !spot.ordinal.is_multiple_of(nth.max(1)))
+                && hidden.nth.is_none_or(|nth| !spot.ordinal.is_multiple_of(nth.max(1)))
+                && !(hidden.is_every_other && spot.index.is_multiple_of(2))
         };
         let hit = |spot: &Spot| (sort_key(search, spot), spot.index);
         match search.area {
@@ -212,7 +222,7 @@ mod tests {
 
         for sort in [Sort::Accuracy, Sort::Distance] {
             let search = Search { sort, center: Some(at(37.5, 127.0)), ..cafe() };
-            let (total, first) = world.first(&search, 45, None);
+            let (total, first) = world.first(&search, 45, Hidden::default());
             assert_eq!(total, 100);
             assert_eq!(ids(&first), ids(&world.search(&search)[..45]));
         }
@@ -257,7 +267,7 @@ mod tests {
         let world =
             World::new((0..10).map(|number| place(&format!("{}", 30_000_000 + number), at(37.5, 127.0))).collect());
 
-        let (total, found) = world.first(&cafe(), 45, Some(5));
+        let (total, found) = world.first(&cafe(), 45, Hidden { nth: Some(5), ..Hidden::default() });
 
         assert_eq!(total, 8);
         assert!(!ids(&found).contains(&"30000004".to_owned()));

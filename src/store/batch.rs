@@ -14,6 +14,8 @@ pub(super) struct Batch<'a> {
     /// The stations in use, and the radius.
     pub(super) stations: &'a StationMap,
     pub(super) now: DateTime<Utc>,
+    /// Whether new matches are not stored, because the canaries of the run found that they cannot be trusted.
+    pub(super) are_openings_held: bool,
 }
 
 impl Store {
@@ -28,8 +30,8 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Batch<'a>, Error> {
         let mut transaction = self.pool.begin().await?;
-        hold(&mut transaction, fence).await?;
-        Ok(Batch { transaction, run: fence.run, stations, now })
+        let are_openings_held = hold(&mut transaction, fence).await?;
+        Ok(Batch { transaction, run: fence.run, stations, now, are_openings_held })
     }
 }
 
@@ -44,16 +46,15 @@ impl Batch<'_> {
     }
 }
 
-/// Locks the row of a run, unless another process has taken over the run.
-async fn hold(connection: &mut PgConnection, fence: Fence) -> Result<(), Error> {
+/// Locks the row of a run, unless another process has taken over the run. Returns whether its new matches are not stored.
+async fn hold(connection: &mut PgConnection, fence: Fence) -> Result<bool, Error> {
     sqlx::query_scalar!(
-        "select crawl_run_id from crawl_run
-         where crawl_run_id = $1 and status = 'running' and resumed_count = $2 for no key update",
+        r#"select coalesce(canaries @? '$.findings[*] ? (@.consequence == "no_openings")', false) as "held!" from crawl_run
+         where crawl_run_id = $1 and status = 'running' and resumed_count = $2 for no key update"#,
         fence.run.0,
         fence.resumed_count
     )
     .fetch_optional(connection)
     .await?
-    .map(drop)
     .ok_or(Error::Superseded(fence.run))
 }

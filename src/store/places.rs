@@ -39,6 +39,11 @@ pub(super) async fn upsert(batch: &mut Batch<'_>, outcomes: &[&Outcome]) -> Resu
             matches.insert((place.id.clone(), outcome.cell.keyword), cell);
         }
     }
+    if batch.are_openings_held {
+        let known = listings::known(&mut batch.transaction, &places).await?;
+        matches.retain(|found, _| known.contains(found));
+        places.retain(|id, _| known.iter().any(|(place, _)| place == *id));
+    }
     let stored = content::write(batch, &places, Trust::Unconfirmed).await?;
     // A place whose new position must be confirmed stays listed at its stored position.
     let position = |id: &PlaceId| stored.doubted.get(id).copied().unwrap_or_else(|| places[id].position);

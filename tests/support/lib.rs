@@ -79,7 +79,8 @@ impl Stage {
         &self.database.pool
     }
 
-    /// The binary with these arguments, configured for this stage, without page delay and with a backoff of 1 ms.
+    /// The binary with these arguments, configured for this stage, without page delay, without canaries (most tests count
+    /// requests) and with a backoff of 1 ms.
     pub(crate) fn program(&self, arguments: &[&str]) -> Program {
         Program::new(arguments)
             .set("DATABASE_URL", &self.database.url)
@@ -87,6 +88,7 @@ impl Stage {
             .set("SANGGWOND_KAKAO__BASE_URL", &self.api_url)
             .set("SANGGWOND_KAKAO__BACKOFF", "1ms")
             .set("SANGGWOND_CRAWL__PAGE_DELAY", "0s")
+            .set("SANGGWOND_CRAWL__CANARIES", "false")
             .set("SANGGWOND_CRAWL__STATIONS", self.folder.path().join("stations.csv").to_str().unwrap())
             .set("SANGGWOND_CRAWL__KEYWORDS", town::KEYWORDS.join(","))
             .config(&self.folder.path().join("config.toml"))

@@ -1,10 +1,6 @@
-//! `check --coverage`: checks that the API behaves as complete coverage requires.
-//!
-//! One keyword is searched around one station in three ways: in a circle, in the rectangle around it, and in the four
-//! sub-rectangles of that rectangle. Each search must return as many different places as it counts, all of them inside its
-//! area, and the three results must agree.
+//! `check --coverage`: sends the canaries of a full run, and prints what they find.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
@@ -12,119 +8,68 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{self, Database};
 use crate::config::Config;
 use crate::crawl::allowance::Reserve;
-use crate::crawl::cover::{Circles, Requests};
-use crate::domain::cell::{Evidence, Shown, Step, next_step};
-use crate::domain::churn::Churn;
-use crate::domain::geo::{Area, Circle, Rect};
-use crate::domain::keyword::Keyword;
-use crate::domain::station::Station;
-use crate::kakao::{Client, Search};
+use crate::crawl::api::Api;
+use crate::crawl::canary;
+use crate::crawl::plan::Selection;
+use crate::domain::cell::Traffic;
+use crate::domain::drift::{Canaries, Consequence};
+use crate::domain::keyword::{KeywordId, StoredKeyword};
+use crate::domain::run::Scope;
+use crate::domain::station::{Station, StationId, StoredStation};
+use crate::kakao::Client;
+use crate::runner::canaries::{self, Manner};
 
-/// Maximum radius of the comparison. In a larger one, few keywords have no more places than the API shows.
-const MAX_RADIUS_M: u32 = 1000;
-
-/// Sends the searches and counts their requests.
-struct Asker<'a> {
-    client: Client,
-    allowance: Reserve,
-    config: &'a Config,
-    stop: &'a CancellationToken,
-    requests: u32,
-}
-
-/// Compares the three ways, and returns a line with the result.
-pub(super) async fn compare(
+/// Sends the canaries around one station, or a few, and returns a line with the result. Findings that a run would only record
+/// are part of it, others are an error.
+pub(super) async fn check(
     config: &Config,
     database: &Database,
     (stations, wanted): (&[Station], Option<&str>),
     stop: &CancellationToken,
 ) -> anyhow::Result<(String, ())> {
-    let is_meant = |name: &str| wanted.is_none_or(|wanted| name == wanted || name.strip_suffix('역') == Some(wanted));
-    let station = stations.iter().find(|known| is_meant(&known.name));
-    let station = station.with_context(|| format!("no station is called {:?}", wanted.unwrap_or_default()))?;
-    let circle = Circle { center: station.position, radius_m: config.crawl.radius_m.min(MAX_RADIUS_M) };
-    let client = Client::new(&config.kakao, app::api_key(config)?)?;
-    let allowance = Reserve::new(database.store.clone(), config.kakao.quotas());
-    let mut asker = Asker { client, allowance, config, stop, requests: 0 };
-    let compared = asker.compare(circle).await;
-    asker.allowance.close().await;
-    let line = compared?;
-    Ok((format!("near {}, {} requests: {line}", station.name, asker.requests), ()))
-}
-
-impl<'a> Asker<'a> {
-    async fn compare(&mut self, circle: Circle) -> anyhow::Result<String> {
-        let frame = Circles::new([circle]).cover(Vec::new(), &Requests::after(Churn::default()));
-        let frame = *frame.first().context("a circle has no frame")?;
-        let (keyword, whole) = self.suitable(frame).await?;
-        let in_circle = self.read(keyword, Area::Circle(circle)).await?;
-        let mut parts = vec![("circle", &in_circle), ("rectangle", &whole)];
-        let mut sub_rectangles = Vec::new();
-        for sub_rectangle in sub_rectangles_of(frame) {
-            sub_rectangles.push(self.read(keyword, Area::Rect(sub_rectangle.grown())).await?);
-        }
-        parts.extend(sub_rectangles.iter().map(|sub_rectangle| ("sub-rectangle", sub_rectangle)));
-        for (what, evidence) in parts {
-            anyhow::ensure!(
-                evidence.shown() == Shown::All,
-                "the {what} counts {} of {keyword}, but does not show as many different places that lie in it",
-                evidence.total_count()
-            );
-        }
-        agree(circle, &in_circle, &whole, &sub_rectangles)?;
-        let (in_circle, whole) = (in_circle.total_count(), whole.total_count());
-        Ok(format!("{keyword} {in_circle} in the circle, {whole} in the rectangle and in its sub-rectangles"))
-    }
-
-    /// The first keyword that has places in a rectangle, but no more than the API shows, and the places found.
-    async fn suitable(&mut self, rect: Rect) -> anyhow::Result<(&'a Keyword, Evidence)> {
-        let config = self.config;
-        for keyword in &config.crawl.keywords {
-            let evidence = self.read(keyword, Area::Rect(rect.grown())).await?;
-            if evidence.total_count() > 0 && !evidence.is_truncated() {
-                return Ok((keyword, evidence));
-            }
-        }
-        anyhow::bail!("no keyword has one to 45 places there; name another station with --station")
-    }
-
-    /// Reads all pages of a search, or only the first one if the API truncates the search.
-    async fn read(&mut self, keyword: &Keyword, area: Area) -> anyhow::Result<Evidence> {
-        let mut evidence = Evidence::of(area);
-        let mut search = Search::new(keyword, area);
-        loop {
-            self.requests += 1;
-            let page = self.client.once(&search, &self.allowance, self.stop).await?;
-            let step = next_step(search.page, page.meta, page.documents);
-            evidence.add(page.meta, page.places, page.rejected);
-            match step {
-                Step::Page(next) if !evidence.is_truncated() => search.page = next,
-                Step::Page(_) | Step::Done => return Ok(evidence),
-            }
-            tokio::time::sleep(self.config.crawl.page_delay).await;
-        }
-    }
-}
-
-/// Checks that the three ways found the same places.
-fn agree(circle: Circle, in_circle: &Evidence, whole: &Evidence, sub_rectangles: &[Evidence]) -> anyhow::Result<()> {
-    let ids = |evidence: &Evidence| evidence.places().iter().map(|place| place.id.clone()).collect::<BTreeSet<_>>();
-    let near = whole.places().iter().filter(|place| circle.contains(place.position)).map(|place| place.id.clone());
+    let (stations, keywords) = searched(config, database, stations).await?;
+    let scope = Scope { stations: wanted.map(str::to_owned).into_iter().collect(), ..Scope::default() };
+    let selection = Selection::new(&stations, &keywords, &scope)?;
+    let manner = Manner {
+        coverage: config.crawl.coverage,
+        radius_m: config.crawl.radius_m,
+        page_delay: config.crawl.page_delay,
+    };
+    let subject = canaries::subject(&database.store, &selection, manner, 0).await?;
+    let subject = subject.context("there is nothing to ask for")?;
+    let client = Arc::new(Client::new(&config.kakao, app::api_key(config)?)?);
+    let allowance = Arc::new(Reserve::new(database.store.clone(), config.kakao.quotas()));
+    let api = Api { client, allowance: Arc::clone(&allowance) };
+    let mut traffic = Traffic::default();
+    let asked = canary::ask(&api, &subject, stop, &mut traffic).await;
+    allowance.close().await;
+    let Canaries { requests, findings } = asked?;
+    let head = format!("{} near {}, {requests} requests", subject.keyword, subject.near);
+    let texts = findings.iter().map(|found| found.text.as_str()).collect::<Vec<_>>().join("; ");
     anyhow::ensure!(
-        near.collect::<BTreeSet<_>>() == ids(in_circle),
-        "the circle does not show the same places as the rectangle around it"
+        findings.iter().all(|finding| finding.consequence == Consequence::Warning),
+        "{head}: the API differs from what a run relies on: {texts}"
     );
-    anyhow::ensure!(
-        sub_rectangles.iter().flat_map(ids).collect::<BTreeSet<_>>() == ids(whole),
-        "the sub-rectangles do not show the same places as the rectangle"
-    );
-    Ok(())
+    if findings.is_empty() {
+        return Ok((format!("{head}: the API does what a run relies on"), ()));
+    }
+    Ok((format!("{head}: a run would only record this: {texts}"), ()))
 }
 
-fn sub_rectangles_of(rect: Rect) -> [Rect; 4] {
-    let (latitude, longitude) = (rect.center().latitude(), rect.center().longitude());
-    let (west, east) = (Rect { east: longitude, ..rect }, Rect { west: longitude, ..rect });
-    let [south_west, south_east] = [west, east].map(|half| Rect { north: latitude, ..half });
-    let [north_west, north_east] = [west, east].map(|half| Rect { south: latitude, ..half });
-    [south_west, south_east, north_west, north_east]
+/// The stations and keywords that are stored; before the first run, those of the configuration.
+async fn searched(
+    config: &Config,
+    database: &Database,
+    stations: &[Station],
+) -> anyhow::Result<(Vec<StoredStation>, Vec<StoredKeyword>)> {
+    let mut stored = database.store.inventory().await?;
+    stored.stations.retain(|station| !station.is_retired);
+    stored.keywords.retain(|keyword| !keyword.is_retired);
+    if !stored.stations.is_empty() && !stored.keywords.is_empty() {
+        return Ok((stored.stations, stored.keywords));
+    }
+    // No row has these ids.
+    let station = |station: &Station| StoredStation { id: StationId(0), station: station.clone(), is_retired: false };
+    let keyword = |keyword: &_| StoredKeyword { id: KeywordId(0), keyword: Clone::clone(keyword), is_retired: false };
+    Ok((stations.iter().map(station).collect(), config.crawl.keywords.iter().map(keyword).collect()))
 }

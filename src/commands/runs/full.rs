@@ -46,7 +46,10 @@ pub(super) fn as_text(full: &FullRun, price: Price) -> anyhow::Result<()> {
     }
     let (settings, columns): (Vec<_>, Vec<_>) = full.columns.iter().partition(|(name, _)| name == "settings");
     for (name, value) in columns {
-        line(name, &shown(value))?;
+        match value {
+            RunValue::Other(Value::Object(found)) if name == "canaries" => canaries(found)?,
+            value => line(name, &shown(value))?,
+        }
     }
     for (_, settings) in settings {
         if let RunValue::Other(Value::Object(settings)) = settings {
@@ -59,6 +62,22 @@ pub(super) fn as_text(full: &FullRun, price: Price) -> anyhow::Result<()> {
     cells(&failed, "failed", "failed")?;
     cells(&pending, "failed once and will be retried", "failed")?;
     cells(&recovered, "failed once and recovered", "recovered")
+}
+
+/// Prints what the canaries found, one line each.
+fn canaries(found: &Map<String, Value>) -> anyhow::Result<()> {
+    let findings = found.get("findings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let requests = counted(found.get("requests").and_then(Value::as_i64).unwrap_or(0), "request", "requests");
+    let number = match findings {
+        [] => "the API does what the run relies on".to_owned(),
+        findings => counted(i64::try_from(findings.len())?, "finding", "findings"),
+    };
+    line("canaries", &format!("{requests}: {number}"))?;
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    findings.iter().try_for_each(|finding| {
+        let name = format!("canaries.{}", text(finding, "check"));
+        line(&name, &format!("{}: {}", text(finding, "consequence").replace('_', " "), text(finding, "text")))
+    })
 }
 
 /// The requests of the run, from its column.

@@ -148,7 +148,7 @@ mod tests {
 
     fn page(places: Vec<Place>, total_count: u32) -> Page {
         let meta = Meta { total_count, pageable_count: total_count.min(45), is_end: true };
-        Page { meta, documents: places.len(), places, rejected: Rejected::default() }
+        Page { meta, documents: places.len(), places, rejected: Rejected::default(), form: None }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Listings: one row for each match and each station whose radius contains the place. They are computed from positions, so it
 //! does not matter which cell found the place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::{Executor as _, PgConnection};
@@ -9,7 +9,7 @@ use sqlx::{Executor as _, PgConnection};
 use super::{Match, stored_id, stored_position};
 use crate::domain::geo::LatLng;
 use crate::domain::keyword::KeywordId;
-use crate::domain::place::PlaceId;
+use crate::domain::place::{Place, PlaceId};
 use crate::domain::station::{StationId, StationMap};
 use crate::store::Error;
 use crate::store::batch::Batch;
@@ -47,6 +47,21 @@ pub(super) async fn of(
         listed.insert((place, KeywordId(row.keyword_id)), Listed { position, gone_at: row.gone_at });
     }
     Ok(listed)
+}
+
+/// The matches of these places that are not dropped.
+pub(super) async fn known(
+    connection: &mut PgConnection,
+    places: &BTreeMap<&PlaceId, &Place>,
+) -> Result<BTreeSet<Match>, Error> {
+    let places: Vec<String> = places.keys().map(|id| id.as_str().to_owned()).collect();
+    let rows = sqlx::query!(
+        "select place_id, keyword_id from place_keyword where place_id = any($1) and gone_at is null",
+        &places
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| Ok((stored_id(&row.place_id)?, KeywordId(row.keyword_id)))).collect()
 }
 
 /// Deletes the listings of places that have moved: those at the stations around their former positions, which `moved` gives.

@@ -6,6 +6,7 @@ use chrono::NaiveDateTime;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use crate::domain::drift::Canaries;
 use crate::domain::run::{RunId, Status, Trigger};
 use crate::domain::time_spent::TimeSpent;
 use crate::store::Error;
@@ -38,6 +39,7 @@ pub struct ReportRun {
     pub rejected_example: Option<String>,
     pub texts_cut: i64,
     pub retired: Option<serde_json::Value>,
+    pub canaries: Canaries,
     pub pause_reason: Option<String>,
     pub paused_since: Option<NaiveDateTime>,
     pub paused_until: Option<NaiveDateTime>,
@@ -95,6 +97,7 @@ struct Row {
     rejected_example: Option<String>,
     texts_cut: i64,
     retired: Option<serde_json::Value>,
+    canaries: Option<Json<Canaries>>,
     pause_reason: Option<String>,
     paused_since: Option<NaiveDateTime>,
     paused_until: Option<NaiveDateTime>,
@@ -138,6 +141,7 @@ impl TryFrom<Row> for ReportRun {
             rejected_example: row.rejected_example,
             texts_cut: row.texts_cut,
             retired: row.retired,
+            canaries: row.canaries.map(|Json(canaries)| canaries).unwrap_or_default(),
             pause_reason: row.pause_reason,
             paused_since: row.paused_since,
             paused_until: row.paused_until,
@@ -168,7 +172,8 @@ pub(super) async fn last(connection: &mut PgConnection, limit: i64) -> Result<Ve
              extract(epoch from h.duration)::float8 as "duration_s!", r.cells_total,
              r.cells_done + r.cells_split as "cells_seen_to!", r.cells_failed, r.cells_truncated, r.requests,
              r.places_seen, r.places_new, r.places_changed, r.places_closed,
-             r.documents_rejected, r.rejected_example, r.texts_cut, r.retired, r.pause_reason, h.paused_since, h.paused_until,
+             r.documents_rejected, r.rejected_example, r.texts_cut, r.retired,
+             r.canaries as "canaries: Json<Canaries>", r.pause_reason, h.paused_since, h.paused_until,
              h.verdict as "verdict!", r.requests_s, r.pauses_s as "pauses_s: Json<BTreeMap<String, f64>>", r.database_s,
              r.page_delays_s,
              extract(epoch from h.usual_duration)::float8 as usual_duration_s, h.usual_requests::float8 as usual_requests,

@@ -88,7 +88,8 @@ impl Store {
             return was_finished(&mut transaction, fence, end, now).await;
         }
         if let Some(findings) = findings {
-            let mut batch = Batch { transaction, run: fence.run, stations: &findings.stations, now };
+            let mut batch =
+                Batch { transaction, run: fence.run, stations: &findings.stations, now, are_openings_held: false };
             write(&mut batch, findings).await?;
             transaction = batch.transaction;
         }

@@ -1,0 +1,261 @@
+//! Canaries: the first requests of a full run. They show whether the API still does what the run relies on.
+//!
+//! An API can change without an error: it may ignore a parameter that it used to obey. A run that does not notice would close
+//! places that exist, or invent some. So at most [`MOST_REQUESTS`] requests precede the first cell. They ask for places that
+//! are known to be there; where nothing is known, as in the first run, the answers can only be compared with each other.
+//! `judge` decides what an answer shows, and [`crate::domain::drift`] what follows from it.
+
+mod judge;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::api::Api;
+use crate::domain::cell::{PAGE_SIZE, Sort, Traffic};
+use crate::domain::drift::{Canaries, Consequence, Finding};
+use crate::domain::geo::{Area, Circle, LatLng};
+use crate::domain::keyword::Keyword;
+use crate::domain::place::{Place, PlaceId};
+use crate::domain::run::Coverage;
+use crate::kakao::{Error, Page, Search, View};
+use crate::store::{NamedPlace, PlannedCell};
+
+/// Maximum number of canaries: three pages of a search, four variations of it, two pages of a larger one, three names.
+pub const MOST_REQUESTS: usize = 3 + 4 + 2 + MOST_NAMES;
+
+/// Maximum number of places that are searched for by name.
+pub const MOST_NAMES: usize = 3;
+
+/// Number of known places for which a circle is chosen: more than one page, and fewer than the API's limit.
+pub const KNOWN_PLACES: usize = 28;
+
+/// The radius of the larger search: the largest that the API accepts.
+const LARGE_RADIUS_M: u32 = 20_000;
+
+/// How a run takes the findings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heed {
+    /// Each has its consequence.
+    #[default]
+    Obeyed,
+    /// They are only recorded, because a user has accepted them (`--accept-drift`).
+    Recorded,
+    /// No canary is sent.
+    Off,
+}
+
+/// What the canaries ask for.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// A keyword.
+    pub keyword: Keyword,
+    /// The name of the station around which it is searched for.
+    pub near: String,
+    /// Where it is searched for.
+    pub circle: Circle,
+    /// All places that it finds there, as far as is known. Empty: it is not known whether these are all.
+    pub known: BTreeSet<PlaceId>,
+    /// Places that have been known for long.
+    pub named: Vec<NamedPlace>,
+    /// The radius of a search by name, in metres.
+    pub radius_m: u32,
+    /// How the run searches.
+    pub coverage: Coverage,
+    /// The pause between two pages of a search.
+    pub page_delay: Duration,
+}
+
+/// The canaries of a run that has not begun.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What they ask for.
+    pub subject: Subject,
+    /// The cells of the run if rectangles are of no use.
+    pub around_stations: Vec<PlannedCell>,
+    /// How the findings are taken.
+    pub heed: Heed,
+    /// Whether a user has accepted that many places are missing (`--accept-closings`).
+    pub are_closings_accepted: bool,
+}
+
+impl Plan {
+    /// The findings as the run takes them.
+    fn heeded(&self, mut canaries: Canaries) -> Canaries {
+        let is_accepted = |finding: &Finding| match self.heed {
+            Heed::Obeyed => self.are_closings_accepted && judge::is_about_closings(finding),
+            Heed::Recorded | Heed::Off => true,
+        };
+        for finding in &mut canaries.findings {
+            if is_accepted(finding) {
+                finding.consequence = Consequence::Warning;
+            }
+        }
+        canaries
+    }
+
+    /// Sends the canaries, and returns the findings as the run takes them.
+    ///
+    /// # Errors
+    /// For a reason that ends the run. `traffic` contains the requests that were sent.
+    pub(super) async fn ask(
+        &self,
+        api: &Api,
+        stop: &CancellationToken,
+        traffic: &mut Traffic,
+    ) -> Result<Canaries, Error> {
+        Ok(self.heeded(ask(api, &self.subject, stop, traffic).await?))
+    }
+}
+
+/// Sends the canaries.
+///
+/// # Errors
+/// For a reason that ends a run. `traffic` contains the requests that were sent.
+pub async fn ask(
+    api: &Api,
+    subject: &Subject,
+    stop: &CancellationToken,
+    traffic: &mut Traffic,
+) -> Result<Canaries, Error> {
+    let mut asking = Asking { api, subject, stop, traffic, findings: Vec::new() };
+    asking.all().await?;
+    let Asking { findings, .. } = asking;
+    Ok(Canaries { requests: traffic.requests, findings })
+}
+
+/// An answer, or why there is none although the API is reachable.
+type Answer = Result<Page, String>;
+
+struct Asking<'a> {
+    api: &'a Api,
+    subject: &'a Subject,
+    stop: &'a CancellationToken,
+    traffic: &'a mut Traffic,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Asking<'a> {
+    async fn all(&mut self) -> Result<(), Error> {
+        let subject = self.subject;
+        let search = Search { view: View::AsItCame, ..Search::new(&subject.keyword, Area::Circle(subject.circle)) };
+        let first = match self.get(search).await? {
+            Ok(page) => page,
+            Err(why) => {
+                self.findings.push(judge::unanswered(&why));
+                return Ok(());
+            }
+        };
+        self.findings.extend(judge::fields(&first));
+        if self.findings.iter().any(|finding| finding.consequence == Consequence::NoRun) {
+            return Ok(());
+        }
+        let shown = self.circle(search, &first).await?;
+        self.variations(search, &first).await?;
+        self.rectangle(search, &shown).await?;
+        self.large(search, first.documents == 0).await?;
+        self.names().await
+    }
+
+    /// The other pages of the circle. Returns the places in it.
+    async fn circle(&mut self, search: Search<'a>, first: &Page) -> Result<Vec<Place>, Error> {
+        let Subject { circle, coverage, .. } = *self.subject;
+        let outside = judge::radius(first, circle, coverage);
+        let is_bounded = outside.is_none();
+        self.findings.extend(outside);
+        self.findings.extend(judge::distances(first, circle.center));
+        let mut shown = first.places.clone();
+        let reachable = first.meta.total_count.min(first.meta.pageable_count);
+        for number in 2..=reachable.div_ceil(PAGE_SIZE).min(3) {
+            let Some(page) = self.next_page(search, number, &shown).await? else { break };
+            shown.extend(page.places);
+        }
+        if is_bounded {
+            self.findings.extend(judge::known(self.subject, first.meta.total_count, &shown));
+        }
+        shown.retain(|place| circle.contains(place.position));
+        Ok(shown)
+    }
+
+    /// Gets a later page, unless it shows nothing new.
+    async fn next_page(&mut self, search: Search<'a>, number: u32, shown: &[Place]) -> Result<Option<Page>, Error> {
+        tokio::select! {
+            () = self.stop.cancelled() => return Err(Error::Stopped),
+            () = tokio::time::sleep(self.subject.page_delay) => {}
+        }
+        let page = NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        let Ok(page) = self.get(Search { page, ..search }).await? else { return Ok(None) };
+        let repeated = judge::repeats(number, shown, &page);
+        let is_new = repeated.is_none();
+        self.findings.extend(repeated);
+        Ok(is_new.then_some(page))
+    }
+
+    /// The same search once more, with a parameter that the API does not know, and by distance.
+    async fn variations(&mut self, search: Search<'a>, first: &Page) -> Result<(), Error> {
+        let counted = first.meta.total_count;
+        let again = self.get(search).await?;
+        let unstable = judge::count(counted, &again);
+        let is_stable = unstable.is_none();
+        self.findings.extend(unstable);
+        let unknown = self.get(Search { view: View::WithUnknownParameter, ..search }).await?;
+        self.findings.extend(judge::parameter(counted, &unknown, is_stable));
+        let sorted = self.get(Search { sort: Sort::Distance, ..search }).await?;
+        self.findings.extend(judge::sorted(self.subject.circle.center, &sorted));
+        Ok(())
+    }
+
+    /// A rectangle in which one half of the places lies.
+    async fn rectangle(&mut self, search: Search<'a>, shown: &[Place]) -> Result<(), Error> {
+        let positions: Vec<LatLng> = shown.iter().map(|place| place.position).collect();
+        let rect = judge::half(self.subject.circle, &positions);
+        let inside = positions.iter().filter(|position| rect.contains(**position)).count();
+        let answer = self.get(Search { area: Area::Rect(rect.grown()), ..search }).await?;
+        self.findings.extend(judge::rect(rect.grown(), inside, &answer, self.subject.coverage));
+        Ok(())
+    }
+
+    /// The largest circle, whose places are more than the API shows. If the other one is empty, it is judged as well.
+    async fn large(&mut self, search: Search<'a>, is_empty: bool) -> Result<(), Error> {
+        let circle = Circle { radius_m: LARGE_RADIUS_M, ..self.subject.circle };
+        let search = Search { area: Area::Circle(circle), ..search };
+        let Ok(first) = self.get(search).await? else { return Ok(()) };
+        self.findings.extend(judge::limit(first.meta));
+        if is_empty {
+            self.findings.extend(judge::fields(&first));
+            self.findings.extend(judge::radius(&first, circle, self.subject.coverage));
+            self.findings.extend(judge::distances(&first, circle.center));
+        }
+        if first.meta.total_count.min(first.meta.pageable_count) > 2 * PAGE_SIZE {
+            self.next_page(search, 3, &first.places).await?;
+        }
+        Ok(())
+    }
+
+    /// Places that have been known for long, by name.
+    async fn names(&mut self) -> Result<(), Error> {
+        let subject = self.subject;
+        let mut answers = Vec::new();
+        for place in subject.named.iter().take(MOST_NAMES) {
+            let Ok(name) = Keyword::new(&place.name, None) else { continue };
+            let area = Area::Circle(Circle { center: place.position, radius_m: subject.radius_m });
+            let search = Search { sort: Sort::Distance, view: View::AsItCame, ..Search::new(&name, area) };
+            if let Ok(page) = self.get(search).await? {
+                answers.push((place, page.places));
+            }
+        }
+        self.findings.extend(judge::names(&answers));
+        Ok(())
+    }
+
+    /// Gets a page. An answer that cannot be used is no error: it is one of the things that the canaries look for.
+    async fn get(&mut self, search: Search<'_>) -> Result<Answer, Error> {
+        match self.api.page(&search, self.stop, self.traffic).await {
+            Ok(page) => Ok(Ok(page)),
+            Err(Error::Cell(why) | Error::Invalid(why)) => Ok(Err(why)),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The canaries of a run: what they can ask for, and what they found.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+
+use super::places::{stored_id, stored_position};
+use super::{Error, Fence, NamedPlace, PlannedCell, Store, Written, cells, runs};
+use crate::domain::cell::Traffic;
+use crate::domain::drift::Canaries;
+use crate::domain::keyword::KeywordId;
+use crate::domain::place::PlaceId;
+use crate::domain::run::{Coverage, RunId};
+use crate::domain::station::{StationId, StationMap};
+
+/// A keyword and a station around which everything is known, and places that have been known for long.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Familiar {
+    /// The station and the keyword; `None`: no search around these stations was complete.
+    pub pair: Option<(StationId, KeywordId)>,
+    /// The nearest places of this pair, each with its distance from the station in metres.
+    pub places: Vec<(PlaceId, i32)>,
+    /// How many places the pair has.
+    pub count: usize,
+    /// The places near these stations that have been known for the longest time.
+    pub named: Vec<NamedPlace>,
+}
+
+impl Store {
+    /// What is known around some stations: the pair of station and keyword with nearly `most` places, and places to ask for by
+    /// name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn familiar(&self, stations: &[StationId], most: usize, most_names: usize) -> Result<Familiar, Error> {
+        let near: Vec<i32> = stations.iter().map(|station| station.0).collect();
+        let limit = |most: usize| i64::try_from(most).unwrap_or(i64::MAX);
+        let pair = sqlx::query!(
+            r#"select l.station_id, l.keyword_id, count(*) as "places!" from listing l
+             join station_keyword c using (station_id, keyword_id)
+             join place_keyword m using (place_id, keyword_id)
+             where l.station_id = any($1) and l.gone_at is null and c.complete_since is not null and m.misses = 0
+             group by l.station_id, l.keyword_id order by abs(count(*) - $2), l.station_id, l.keyword_id limit 1"#,
+            &near,
+            limit(most)
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let named = self.long_known(&near, limit(most_names)).await?;
+        let Some(pair) = pair else { return Ok(Familiar { named, ..Familiar::default() }) };
+        let rows = sqlx::query!(
+            "select l.place_id, l.distance_m from listing l join place_keyword m using (place_id, keyword_id)
+             where l.station_id = $1 and l.keyword_id = $2 and l.gone_at is null and m.misses = 0
+             order by l.distance_m, l.place_id limit $3",
+            pair.station_id,
+            pair.keyword_id,
+            limit(most)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let places = rows.into_iter().map(|row| Ok((stored_id(&row.place_id)?, row.distance_m)));
+        Ok(Familiar {
+            pair: Some((StationId(pair.station_id), KeywordId(pair.keyword_id))),
+            places: places.collect::<Result<_, Error>>()?,
+            count: usize::try_from(pair.places).unwrap_or_default(),
+            named,
+        })
+    }
+
+    /// The open places near some stations that have been known for the longest time.
+    async fn long_known(&self, stations: &[i32], most: i64) -> Result<Vec<NamedPlace>, Error> {
+        let rows = sqlx::query!(
+            "select place_id, name, latitude, longitude from place
+             where closed_at is null and place_id in (
+                 select place_id from listing l join place_keyword m using (place_id, keyword_id)
+                 where l.station_id = any($1) and l.gone_at is null and m.misses = 0 and m.confirmed_run is null)
+             order by first_seen_at, place_id limit $2",
+            stations,
+            most
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let places = rows.into_iter().map(|row| {
+            let (id, position) = (stored_id(&row.place_id)?, stored_position(row.latitude, row.longitude)?);
+            Ok(NamedPlace { id, name: row.name, position })
+        });
+        places.collect()
+    }
+
+    /// What the canaries of a run found; `None` if they were not sent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn canaries(&self, run: RunId) -> Result<Option<Canaries>, Error> {
+        let found = sqlx::query_scalar!(
+            r#"select canaries as "canaries: Json<Canaries>" from crawl_run where crawl_run_id = $1"#,
+            run.0
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(found.map(|Json(canaries)| canaries))
+    }
+
+    /// Records what the canaries of a run found, and their requests. If rectangles are of no use, the cells of the run, none
+    /// of which has been searched, are replaced by `around_stations`.
+    ///
+    /// # Errors
+    /// When another process has taken over the run or the database fails.
+    pub async fn record_canaries(
+        &self,
+        fence: Fence,
+        stations: &StationMap,
+        (canaries, traffic): (&Canaries, Traffic),
+        around_stations: &[PlannedCell],
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let mut batch = self.batch(fence, stations, now).await?;
+        runs::count_traffic(&mut batch, traffic, Written::default()).await?;
+        sqlx::query!(
+            "update crawl_run set canaries = $2 where crawl_run_id = $1",
+            fence.run.0,
+            Json(canaries) as Json<&Canaries>
+        )
+        .execute(&mut *batch.transaction)
+        .await?;
+        if canaries.are_rectangles_useless() {
+            let radius_m = batch.radius_m();
+            sqlx::query!("delete from crawl_cell where crawl_run_id = $1", fence.run.0)
+                .execute(&mut *batch.transaction)
+                .await?;
+            cells::insert(&mut batch.transaction, fence.run, 1, Some(radius_m), around_stations).await?;
+            sqlx::query!(
+                "update crawl_run set coverage = $2, cells_total = $3 where crawl_run_id = $1",
+                fence.run.0,
+                Coverage::Station.as_str(),
+                i32::try_from(around_stations.len()).unwrap_or(i32::MAX)
+            )
+            .execute(&mut *batch.transaction)
+            .await?;
+        }
+        batch.commit().await
+    }
+}
