@@ -33,7 +33,7 @@ use tracing::{Instrument as _, info, warn};
 use crate::domain::cell::{Cell, Traffic};
 use crate::domain::station::StationMap;
 use crate::kakao;
-use crate::store::{self, Confirmed, Findings};
+use crate::store::{self, Checked, Confirmed, Findings};
 use api::Api;
 use cell::Reader;
 use cover::Circles;
@@ -158,7 +158,8 @@ impl Crawl {
         for finding in &canaries.findings {
             warn!("{}", finding.text);
         }
-        self.writer.record_canaries((&canaries, traffic), &plan.around_stations).await?;
+        let checked = Checked { canaries: &canaries, traffic, around_stations: &plan.around_stations };
+        self.writer.record_canaries(checked).await?;
         canaries.refusal().map_or(Ok(true), |why| Err(Error::Drift(why)))
     }
 

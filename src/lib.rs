@@ -23,6 +23,8 @@
 //! | queue | the pending cells of a run, those with the most expected pages first |
 //! | proof | a cell is *complete* if the API demonstrably showed everything it counted in it |
 //! | miss | a full search with proof did not return a known match |
+//! | canary | one of the first requests of a full run: its answer is known in advance, so it shows whether the API has changed |
+//! | drift | a change of the API without an error; what a canary notices of it is a *finding* ([`domain::drift`]) |
 //! | fence | the check before every write of a run that no other process has taken over the run ([`store::Fence`]) |
 //!
 //! # The path of the data
@@ -31,6 +33,7 @@
 //! scheduler   cron tick or heartbeat -> decide(now, schedule, history) -> start, resume, skip or wait
 //!   runner    take the lock -> open or resume the run -> crawl -> close the row, whatever happened
 //!     plan    stations x keywords -> cells                     pure
+//!     canary  12 requests -> findings -> go on, hold changes back, search around stations, or fail
 //!     crawl   cell -> gate -> request -> page -> next page, done, split or failed
 //!       |     bounded channel, one outcome per cell
 //!     writer  outcomes -> batch -> one transaction             places, listings, cells and counters
@@ -44,6 +47,7 @@
 //!    In complete coverage the cells are rectangles. [`crawl::cover`] divides the area where this is expected to need the
 //!    fewest requests: from the positions that the last run found, and the churn between the last two runs. A keyword of
 //!    which nothing is known starts with the largest rectangles, and these are divided like the places of other keywords.
+//!    [`crawl::canary`] then checks, before the first cell, that the API still does what the run relies on.
 //! 3. [`crawl`] takes cells from a queue, those with the most expected pages first, so that the last requests wait for no
 //!    page delay. Most open cells are in their page delay; a page that is due goes before a new cell. The writer is a task of
 //!    its own behind a channel of 64 outcomes, so neither waits for the other and memory does not grow with the crawl. The
@@ -133,6 +137,7 @@
 //! | a column, a table, a view | a new file in `migrations/`, then [`store`]; `.ci/queries` checks the queries again |
 //! | when a run starts or is skipped | `scheduler/decide.rs`, with a case in its table of tests |
 //! | an answer of the API | `kakao/wire/` (what it means), `kakao/retry.rs` and `kakao/gate/` (what follows), [`standin`] (the same answer for tests) |
+//! | what a canary checks, and what follows | `crawl/canary/judge.rs` (with a case in its tests), `domain/drift.rs`; the drift itself in `standin/drift.rs` |
 //! | how rectangles are cut | `crawl/cover/cut.rs` (where), `crawl/cover/requests.rs` (what it costs): pure, with property tests |
 //! | when a place counts as closed | `crawl/review/`, `store/misses.rs` |
 //! | which stations are the same | `domain/station/` |

@@ -42,15 +42,22 @@ pub(super) struct Options {
     /// Retire the stations and keywords that were removed from the configuration, and change the radius, without asking
     #[arg(long, conflicts_with_all = ["station", "keyword"])]
     retire: bool,
-    /// Count places as missing even if unusually many are not found
-    #[arg(long)]
-    accept_closings: bool,
-    /// Crawl although the API differs from what earlier runs relied on: what the canaries find is only recorded
-    #[arg(long)]
-    accept_drift: bool,
+    #[command(flatten)]
+    accepted: Accepted,
     /// The format of the summary
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// What the user takes for true, although the program doubts it.
+#[derive(Debug, clap::Args)]
+struct Accepted {
+    /// Count places as missing even if unusually many are not found
+    #[arg(long = "accept-closings")]
+    closings: bool,
+    /// Crawl although the API has changed: what the first requests find is only recorded
+    #[arg(long = "accept-drift")]
+    drift: bool,
 }
 
 /// The run whose failed cells are read again.
@@ -118,10 +125,10 @@ async fn crawl(context: &Context, options: &Options, database: &Database) -> any
     database.migrate(&context.stop).await?;
     let equipment = Equipment::new(&context.config, &context.stop).await?;
     let mut runner = equipment.runner(&context.config, database.store.clone());
-    if options.accept_closings {
+    if options.accepted.closings {
         runner.settings.rules.guard = Guard::Down;
     }
-    if options.accept_drift && runner.settings.heed == Heed::Obeyed {
+    if options.accepted.drift && runner.settings.heed == Heed::Obeyed {
         runner.settings.heed = Heed::Recorded;
     }
     // The answer may take long, so ask before taking the lock.

@@ -126,7 +126,7 @@ pub async fn ask(
     Ok(Canaries { requests: traffic.requests, findings })
 }
 
-/// An answer, or why there is none although the API is reachable.
+/// An answer, or why the API rejected the search as invalid.
 type Answer = Result<Page, String>;
 
 struct Asking<'a> {
@@ -142,41 +142,44 @@ impl<'a> Asking<'a> {
         let subject = self.subject;
         let search = Search { view: View::AsItCame, ..Search::new(&subject.keyword, Area::Circle(subject.circle)) };
         let first = match self.get(search).await? {
-            Ok(page) => page,
-            Err(why) => {
-                self.findings.push(judge::unanswered(&why));
+            Some(Ok(page)) => page,
+            Some(Err(why)) => {
+                self.found(Some(judge::unanswered(&why)));
                 return Ok(());
             }
+            None => return Ok(()),
         };
         self.findings.extend(judge::fields(&first));
         if self.findings.iter().any(|finding| finding.consequence == Consequence::NoRun) {
             return Ok(());
         }
-        let shown = self.circle(search, &first).await?;
-        self.variations(search, &first).await?;
+        let (shown, counts) = self.circle(search, &first).await?;
+        self.variations(search, counts).await?;
         self.rectangle(search, &shown).await?;
         self.large(search, first.documents == 0).await?;
         self.names().await
     }
 
-    /// The other pages of the circle. Returns the places in it.
-    async fn circle(&mut self, search: Search<'a>, first: &Page) -> Result<Vec<Place>, Error> {
+    /// The other pages of the circle. Returns the places in it, and the count of each page.
+    async fn circle(&mut self, search: Search<'a>, first: &Page) -> Result<(Vec<Place>, Vec<u32>), Error> {
         let Subject { circle, coverage, .. } = *self.subject;
         let outside = judge::radius(first, circle, coverage);
         let is_bounded = outside.is_none();
-        self.findings.extend(outside);
-        self.findings.extend(judge::distances(first, circle.center));
+        self.found(outside);
+        self.found(judge::distances(first, circle.center));
         let mut shown = first.places.clone();
+        let mut counts = vec![first.meta.total_count];
         let reachable = first.meta.total_count.min(first.meta.pageable_count);
         for number in 2..=reachable.div_ceil(PAGE_SIZE).min(3) {
             let Some(page) = self.next_page(search, number, &shown).await? else { break };
             shown.extend(page.places);
+            counts.push(page.meta.total_count);
         }
         if is_bounded {
-            self.findings.extend(judge::known(self.subject, first.meta.total_count, &shown));
+            self.found(judge::known(self.subject, first.meta.total_count, &shown));
         }
         shown.retain(|place| circle.contains(place.position));
-        Ok(shown)
+        Ok((shown, counts))
     }
 
     /// Gets a later page, unless it shows nothing new.
@@ -186,24 +189,25 @@ impl<'a> Asking<'a> {
             () = tokio::time::sleep(self.subject.page_delay) => {}
         }
         let page = NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-        let Ok(page) = self.get(Search { page, ..search }).await? else { return Ok(None) };
+        let Some(Ok(page)) = self.get(Search { page, ..search }).await? else { return Ok(None) };
         let repeated = judge::repeats(number, shown, &page);
         let is_new = repeated.is_none();
-        self.findings.extend(repeated);
+        self.found(repeated);
         Ok(is_new.then_some(page))
     }
 
     /// The same search once more, with a parameter that the API does not know, and by distance.
-    async fn variations(&mut self, search: Search<'a>, first: &Page) -> Result<(), Error> {
-        let counted = first.meta.total_count;
-        let again = self.get(search).await?;
-        let unstable = judge::count(counted, &again);
-        let is_stable = unstable.is_none();
-        self.findings.extend(unstable);
-        let unknown = self.get(Search { view: View::WithUnknownParameter, ..search }).await?;
-        self.findings.extend(judge::parameter(counted, &unknown, is_stable));
-        let sorted = self.get(Search { sort: Sort::Distance, ..search }).await?;
-        self.findings.extend(judge::sorted(self.subject.circle.center, &sorted));
+    async fn variations(&mut self, search: Search<'a>, mut counts: Vec<u32>) -> Result<(), Error> {
+        if let Some(Ok(again)) = self.get(search).await? {
+            counts.push(again.meta.total_count);
+        }
+        self.found(judge::count(&counts));
+        if let Some(unknown) = self.get(Search { view: View::WithUnknownParameter, ..search }).await? {
+            self.found(judge::parameter(&counts, &unknown));
+        }
+        if let Some(sorted) = self.get(Search { sort: Sort::Distance, ..search }).await? {
+            self.found(judge::sorted(self.subject.circle.center, &sorted));
+        }
         Ok(())
     }
 
@@ -212,8 +216,9 @@ impl<'a> Asking<'a> {
         let positions: Vec<LatLng> = shown.iter().map(|place| place.position).collect();
         let rect = judge::half(self.subject.circle, &positions);
         let inside = positions.iter().filter(|position| rect.contains(**position)).count();
-        let answer = self.get(Search { area: Area::Rect(rect.grown()), ..search }).await?;
-        self.findings.extend(judge::rect(rect.grown(), inside, &answer, self.subject.coverage));
+        if let Some(answer) = self.get(Search { area: Area::Rect(rect.grown()), ..search }).await? {
+            self.found(judge::rect(rect.grown(), inside, &answer, self.subject.coverage));
+        }
         Ok(())
     }
 
@@ -221,12 +226,12 @@ impl<'a> Asking<'a> {
     async fn large(&mut self, search: Search<'a>, is_empty: bool) -> Result<(), Error> {
         let circle = Circle { radius_m: LARGE_RADIUS_M, ..self.subject.circle };
         let search = Search { area: Area::Circle(circle), ..search };
-        let Ok(first) = self.get(search).await? else { return Ok(()) };
-        self.findings.extend(judge::limit(first.meta));
+        let Some(Ok(first)) = self.get(search).await? else { return Ok(()) };
+        self.found(judge::limit(first.meta));
         if is_empty {
             self.findings.extend(judge::fields(&first));
-            self.findings.extend(judge::radius(&first, circle, self.subject.coverage));
-            self.findings.extend(judge::distances(&first, circle.center));
+            self.found(judge::radius(&first, circle, self.subject.coverage));
+            self.found(judge::distances(&first, circle.center));
         }
         if first.meta.total_count.min(first.meta.pageable_count) > 2 * PAGE_SIZE {
             self.next_page(search, 3, &first.places).await?;
@@ -242,19 +247,31 @@ impl<'a> Asking<'a> {
             let Ok(name) = Keyword::new(&place.name, None) else { continue };
             let area = Area::Circle(Circle { center: place.position, radius_m: subject.radius_m });
             let search = Search { sort: Sort::Distance, view: View::AsItCame, ..Search::new(&name, area) };
-            if let Ok(page) = self.get(search).await? {
+            if let Some(Ok(page)) = self.get(search).await? {
                 answers.push((place, page.places));
             }
         }
-        self.findings.extend(judge::names(&answers));
+        self.found(judge::names(&answers));
         Ok(())
     }
 
-    /// Gets a page. An answer that cannot be used is no error: it is one of the things that the canaries look for.
-    async fn get(&mut self, search: Search<'_>) -> Result<Answer, Error> {
+    /// Takes a finding, unless the same check has found something before.
+    fn found(&mut self, finding: Option<Finding>) {
+        let is_new = |finding: &Finding| self.findings.iter().all(|other| other.check != finding.check);
+        let finding = finding.filter(is_new);
+        self.findings.extend(finding);
+    }
+
+    /// Gets an answer. `None` if the API gave none that can be used: then nothing is known, and the cells of the run will
+    /// show whether that is so with every search.
+    async fn get(&mut self, search: Search<'_>) -> Result<Option<Answer>, Error> {
         match self.api.page(&search, self.stop, self.traffic).await {
-            Ok(page) => Ok(Ok(page)),
-            Err(Error::Cell(why) | Error::Invalid(why)) => Ok(Err(why)),
+            Ok(page) => Ok(Some(Ok(page))),
+            Err(Error::Invalid(why)) => Ok(Some(Err(why))),
+            Err(Error::Cell(why)) => {
+                self.found(Some(judge::unanswered(&why)));
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

@@ -9,10 +9,9 @@ use tokio::time::Instant;
 use super::memory::Share;
 use super::progress::Progress;
 use crate::clock;
-use crate::domain::cell::{Cell, Outcome, Traffic};
-use crate::domain::drift::Canaries;
+use crate::domain::cell::{Cell, Outcome};
 use crate::domain::station::StationMap;
-use crate::store::{self, Confirmed, Fence, PlannedCell, Store};
+use crate::store::{self, Checked, Confirmed, Fence, Store};
 
 /// Number of cells at which a batch is written.
 const MAX_CELLS: usize = 50;
@@ -92,13 +91,9 @@ impl Writer {
         Ok(cells)
     }
 
-    /// Records what the canaries found. If rectangles are of no use, the run continues with `around_stations`.
-    pub(super) async fn record_canaries(
-        &self,
-        found: (&Canaries, Traffic),
-        around_stations: &[PlannedCell],
-    ) -> Result<(), store::Error> {
-        self.store.record_canaries(self.fence, &self.stations, found, around_stations, clock::now()).await?;
+    /// Records what the canaries found.
+    pub(super) async fn record_canaries(&self, checked: Checked<'_>) -> Result<(), store::Error> {
+        self.store.record_canaries(self.fence, &self.stations, checked, clock::now()).await?;
         self.progress.begin(&self.store.counts(self.fence.run).await?);
         Ok(())
     }

@@ -123,10 +123,8 @@ fn redirect(response: &Response) -> String {
 
 /// Adds the form of the answer to its page.
 fn as_it_came(answer: Answer, body: &[u8]) -> Answer {
-    match answer {
-        Answer::Good(page) => Answer::Good(Page { form: Some(wire::form_of(body)), ..page }),
-        other => other,
-    }
+    let Answer::Good(page) = answer else { return answer };
+    Answer::Good(Page { form: Some(wire::form_of(body)), ..page })
 }
 
 /// Removes the places outside the requested area from a page.

@@ -25,6 +25,17 @@ pub struct Familiar {
     pub named: Vec<NamedPlace>,
 }
 
+/// What the canaries of a run found, and what that changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked<'a> {
+    /// What they found.
+    pub canaries: &'a Canaries,
+    /// Their requests.
+    pub traffic: Traffic,
+    /// The cells of the run if rectangles are of no use.
+    pub around_stations: &'a [PlannedCell],
+}
+
 impl Store {
     /// What is known around some stations: the pair of station and keyword with nearly `most` places, and places to ask for by
     /// name.
@@ -100,8 +111,8 @@ impl Store {
         Ok(found.map(|Json(canaries)| canaries))
     }
 
-    /// Records what the canaries of a run found, and their requests. If rectangles are of no use, the cells of the run, none
-    /// of which has been searched, are replaced by `around_stations`.
+    /// Records what the canaries of a run found, and their requests. If rectangles are of no use, the cells of the run are
+    /// replaced; none of them has been searched yet.
     ///
     /// # Errors
     /// When another process has taken over the run or the database fails.
@@ -109,10 +120,10 @@ impl Store {
         &self,
         fence: Fence,
         stations: &StationMap,
-        (canaries, traffic): (&Canaries, Traffic),
-        around_stations: &[PlannedCell],
+        checked: Checked<'_>,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
+        let Checked { canaries, traffic, around_stations } = checked;
         let mut batch = self.batch(fence, stations, now).await?;
         runs::count_traffic(&mut batch, traffic, Written::default()).await?;
         sqlx::query!(

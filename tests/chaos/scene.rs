@@ -78,7 +78,7 @@ impl Scene {
 
 /// The binary with these arguments, with all default keywords.
 pub(crate) fn program(stage: &Stage, arguments: &[&str]) -> Program {
-    stage.program(arguments).unset("SANGGWOND_CRAWL__KEYWORDS")
+    stage.program(arguments).unset("SANGGWOND_CRAWL__KEYWORDS").unset("SANGGWOND_CRAWL__CANARIES")
 }
 
 /// A manual crawl.

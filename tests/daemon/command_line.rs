@@ -1,7 +1,6 @@
 //! Subcommands, exit codes, and the messages for invalid input.
 
 use insta::assert_snapshot;
-use sanggwond::standin::Fault;
 
 use crate::support::program::Program;
 use crate::support::{KEY, Stage};
@@ -244,30 +243,6 @@ async fn check_shows_what_is_ready_and_what_is_not() {
     );
     assert!(refused.contains("FAILED  key: the API refuses the key: 401") && !refused.contains(KEY), "{refused}");
     assert_eq!(stage.standin.requests(), 2, "one request each");
-}
-
-#[tokio::test]
-async fn check_compares_circle_and_rectangle_searches_and_detects_ignored_rectangles() {
-    let stage = Stage::small().await;
-    stage.program(&["migrate"]).finish().await.expect_code(0);
-    let check = |station| stage.program(&["check", "--coverage", "--station", station]);
-
-    let good = check("서울역").finish().await.expect_code(0);
-
-    let agreed =
-        "ok      coverage: near 서울역, 6 requests: 카페 5 in the circle, 5 in the rectangle and in its sub-rectangles";
-    assert!(good.stdout.contains(agreed), "{}", good.stdout);
-    let unknown = check("서울대").finish().await.expect_code(1);
-    assert!(unknown.stdout.contains("FAILED  coverage: no station is called \"서울대\""), "{}", unknown.stdout);
-    // The key is checked with one request. Every rectangle after it shows a place of another town too.
-    let documents = r#"[{"id":"1","place_name":"가게","x":"126.9370","y":"37.5552"},
-        {"id":"2","place_name":"가게","x":"126.9707","y":"37.5547"}]"#;
-    let meta = r#""meta":{"is_end":true,"pageable_count":2,"total_count":2,"same_name":null}"#;
-    stage.standin.script(vec![Fault::Body(format!(r#"{{"documents":{documents},{meta}}}"#)); 7]);
-    let bad = check("서울역").finish().await.expect_code(1);
-    let told =
-        "FAILED  coverage: the circle counts 2 of 카페, but does not show as many different places that lie in it";
-    assert!(bad.stdout.contains(told), "{}", bad.stdout);
 }
 
 #[tokio::test]

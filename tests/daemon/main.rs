@@ -19,6 +19,7 @@ mod crawl;
 mod daemon;
 mod documents;
 mod doubts;
+mod drift;
 mod export;
 mod faults;
 mod feed;

@@ -46,9 +46,12 @@ pub(super) fn as_text(full: &FullRun, price: Price) -> anyhow::Result<()> {
     }
     let (settings, columns): (Vec<_>, Vec<_>) = full.columns.iter().partition(|(name, _)| name == "settings");
     for (name, value) in columns {
-        match value {
-            RunValue::Other(Value::Object(found)) if name == "canaries" => canaries(found)?,
-            value => line(name, &shown(value))?,
+        if let RunValue::Other(Value::Object(found)) = value
+            && name == "canaries"
+        {
+            canaries(found)?;
+        } else {
+            line(name, &shown(value))?;
         }
     }
     for (_, settings) in settings {

@@ -34,9 +34,13 @@ pub(super) fn is_about_closings(finding: &Finding) -> bool {
     finding.check == Check::Known && finding.consequence == Consequence::NoClosings
 }
 
-/// The first search has no usable answer. The cells of the run show whether it is the only one.
+/// A search has no usable answer. The cells of the run show whether it is the only one.
 pub(super) fn unanswered(why: &str) -> Finding {
-    finding(Check::Answer, Consequence::Warning, format!("the API gave no usable answer to the first search: {why}"))
+    finding(
+        Check::Answer,
+        Consequence::Warning,
+        format!("the API gave no usable answer to one of the first searches: {why}"),
+    )
 }
 
 /// A run without a stored field would erase that field of every place.
@@ -124,28 +128,28 @@ pub(super) fn known(subject: &Subject, counted: u32, shown: &[Place]) -> Option<
     // A search that was not read to its end says nothing about the places that it did not show.
     let is_read = shown.len() >= count;
     (is_read && are >= FEW && back * 3 < are * 2).then(|| {
-        let text = format!("only {back} of {are} known places came back for {keyword}");
+        let text = format!("the search for {keyword} returned only {back} of {are} known places");
         finding(Check::Known, Consequence::NoClosings, text)
     })
 }
 
-/// Whether the same search has the same count. A small difference may be a place that opened just now.
-pub(super) fn count(before: u32, again: &Answer) -> Option<Finding> {
-    let after = again.as_ref().ok()?.meta.total_count;
-    let difference = before.abs_diff(after);
-    let is_small = difference <= 1 || difference * 20 <= before;
+/// Whether the same search always has the same count. A small difference may be a place that opened just now.
+pub(super) fn count(counts: &[u32]) -> Option<Finding> {
+    let (least, most) = (*counts.iter().min()?, *counts.iter().max()?);
+    let difference = most - least;
+    let is_small = difference <= 1 || difference * 20 <= most;
     let consequence = if is_small { Consequence::Warning } else { Consequence::NoClosings };
-    (difference > 0).then(|| {
-        finding(Check::Count, consequence, format!("the same search counted {before} places, and then {after}"))
-    })
+    let text = format!("the same search counted {least} places, and {most} another time");
+    (difference > 0).then(|| finding(Check::Count, consequence, text))
 }
 
 /// Whether the API ignores a parameter that it does not know. It may not do so for ever.
-pub(super) fn parameter(counted: u32, answer: &Answer, is_stable: bool) -> Option<Finding> {
+pub(super) fn parameter(counts: &[u32], answer: &Answer) -> Option<Finding> {
     let warn = |text| Some(finding(Check::Parameter, Consequence::Warning, text));
+    let is_stable = counts.windows(2).all(|pair| pair.first() == pair.last());
     match answer {
         Err(why) => warn(format!("the API rejects a parameter that it does not know: {why}")),
-        Ok(page) if is_stable && page.meta.total_count != counted => {
+        Ok(page) if is_stable && !counts.contains(&page.meta.total_count) => {
             warn("a parameter that the API does not know changes the result".to_owned())
         }
         Ok(_) => None,
@@ -174,9 +178,9 @@ pub(super) fn half(circle: Circle, positions: &[LatLng]) -> Rect {
         let mut all: Vec<f64> = positions.iter().map(|position| degrees(*position)).collect();
         all.sort_by(f64::total_cmp);
         let (low, high) = all.split_at(all.len() / 2);
-        let (low, high) = (*low.last()?, *high.first()?);
-        // Wider apart than the rectangle grows when it is sent.
-        (high - low > 1e-4).then(|| f64::midpoint(low, high))
+        let (low, highest) = (*low.last()?, *high.last()?);
+        // Some places must lie clearly outside: farther than the rectangle grows when it is sent.
+        (highest - low > 1e-4).then_some(low)
     };
     if let Some(east) = middle(LatLng::longitude) {
         return Rect { east, ..frame };
@@ -224,7 +228,7 @@ pub(super) fn names(answers: &[(&NamedPlace, Vec<Place>)]) -> Option<Finding> {
     let twin = |(place, found): &(&NamedPlace, Vec<Place>)| {
         let is_twin =
             |other: &&Place| other.name == place.name && other.position.distance_m(place.position) <= SAME_SPOT_M;
-        Some(format!("{} is now {}", place.id, found.iter().find(is_twin)?.id))
+        Some(format!("{} → {}", place.id, found.iter().find(is_twin)?.id))
     };
     let renumbered: Vec<String> = answers.iter().filter(|answer| !has(answer)).filter_map(twin).collect();
     let examples = renumbered.iter().map(String::as_str).collect::<Vec<_>>();
@@ -232,11 +236,11 @@ pub(super) fn names(answers: &[(&NamedPlace, Vec<Place>)]) -> Option<Finding> {
         0 => {}
         // One may have been registered anew.
         1 => {
-            let text = format!("a known place has another id: {}", first_few(&examples));
+            let text = format!("a known place ({}) has another id", first_few(&examples));
             return Some(finding(Check::Names, Consequence::NoOpenings, text));
         }
         _ => {
-            let text = format!("known places have other ids: {}", first_few(&examples));
+            let text = format!("known places ({}) have other ids", first_few(&examples));
             return Some(finding(Check::Names, Consequence::NoRun, text));
         }
     }
@@ -246,3 +250,6 @@ pub(super) fn names(answers: &[(&NamedPlace, Vec<Place>)]) -> Option<Finding> {
         finding(Check::Names, Consequence::NoClosings, text)
     })
 }
+
+#[cfg(test)]
+mod tests;
