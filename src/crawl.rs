@@ -33,7 +33,7 @@ use tracing::{Instrument as _, info, warn};
 use crate::domain::cell::{Cell, Traffic};
 use crate::domain::station::StationMap;
 use crate::kakao;
-use crate::store::{self, Checked, Confirmed, Findings};
+use crate::store::{self, Checked, Findings};
 use api::Api;
 use cell::Reader;
 use cover::Circles;
@@ -148,19 +148,17 @@ impl Crawl {
     async fn send_canaries(&self, stop: &CancellationToken) -> Result<bool, Error> {
         let Some(plan) = &self.plan.canaries else { return Ok(true) };
         let mut traffic = Traffic::default();
-        let canaries = match plan.ask(&self.api, stop, &mut traffic).await {
-            Ok(canaries) => canaries,
-            Err(error) => {
-                self.writer.confirm(Confirmed { places: &[], traffic }).await?;
-                return if error == kakao::Error::Stopped { Ok(false) } else { Err(Error::Api(error)) };
-            }
-        };
+        let (canaries, error) = plan.ask(&self.api, stop, &mut traffic).await;
         for finding in &canaries.findings {
             warn!("{}", finding.text);
         }
         let checked = Checked { canaries: &canaries, traffic, around_stations: &plan.around_stations };
         self.writer.record_canaries(checked).await?;
-        canaries.refusal().map_or(Ok(true), |why| Err(Error::Drift(why)))
+        match error {
+            Some(kakao::Error::Stopped) => Ok(false),
+            Some(error) => Err(Error::Api(error)),
+            None => canaries.refusal().map_or(Ok(true), |why| Err(Error::Drift(why))),
+        }
     }
 
     /// Gives the client a known good search if it has none. A resumed run may have only failing cells left; then only the

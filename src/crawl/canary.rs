@@ -77,6 +77,8 @@ pub struct Plan {
     pub around_stations: Vec<PlannedCell>,
     /// How the findings are taken.
     pub heed: Heed,
+    /// Number of requests of earlier attempts, which were interrupted.
+    pub earlier_requests: u32,
     /// Whether a user has accepted that many places are missing (`--accept-closings`).
     pub are_closings_accepted: bool,
 }
@@ -96,17 +98,19 @@ impl Plan {
         canaries
     }
 
-    /// Sends the canaries, and returns the findings as the run takes them.
-    ///
-    /// # Errors
-    /// For a reason that ends the run. `traffic` contains the requests that were sent.
+    /// Sends the canaries. Returns what they found, as the run takes it, and the reason if one ended the run before all of
+    /// them were sent.
     pub(super) async fn ask(
         &self,
         api: &Api,
         stop: &CancellationToken,
         traffic: &mut Traffic,
-    ) -> Result<Canaries, Error> {
-        Ok(self.heeded(ask(api, &self.subject, stop, traffic).await?))
+    ) -> (Canaries, Option<Error>) {
+        let (canaries, error) = match ask(api, &self.subject, stop, traffic).await {
+            Ok(canaries) => (self.heeded(canaries), None),
+            Err(error) => (Canaries::default(), Some(error)),
+        };
+        (Canaries { requests: self.earlier_requests + traffic.requests, ..canaries }, error)
     }
 }
 
@@ -123,7 +127,7 @@ pub async fn ask(
     let mut asking = Asking { api, subject, stop, traffic, findings: Vec::new() };
     asking.all().await?;
     let Asking { findings, .. } = asking;
-    Ok(Canaries { requests: traffic.requests, findings })
+    Ok(Canaries { requests: traffic.requests, findings, is_finished: true })
 }
 
 /// An answer, or why the API rejected the search as invalid.

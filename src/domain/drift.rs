@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 /// What the first requests of a run (the canaries) found, in the form of `crawl_run.canaries`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canaries {
-    /// Number of requests.
+    /// Number of requests, including those of earlier attempts that were interrupted.
     pub requests: u32,
     /// Where the API differs from what the run relies on.
     pub findings: Vec<Finding>,
+    /// Whether all of them were sent. A run that is interrupted before that sends them again when it is resumed.
+    pub is_finished: bool,
 }
 
 /// One difference.
@@ -135,7 +137,7 @@ mod tests {
             consequence: *consequence,
             text: format!("{consequence:?}"),
         };
-        Canaries { requests: 12, findings: consequences.iter().map(finding).collect() }
+        Canaries { requests: 12, findings: consequences.iter().map(finding).collect(), is_finished: true }
     }
 
     #[test]

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::crawl::canary::{KNOWN_PLACES, MOST_NAMES, Subject};
+use super::Runner;
+use crate::crawl::canary::{self, Heed, KNOWN_PLACES, MOST_NAMES, Subject};
 use crate::crawl::plan::Selection;
+use crate::crawl::review::rules::Guard;
 use crate::domain::geo::Circle;
-use crate::domain::run::Coverage;
+use crate::domain::run::{Coverage, RunId};
 use crate::store::{self, Store};
 
 /// Number of stations among which a familiar one is looked for.
@@ -21,6 +23,32 @@ pub struct Manner {
     pub radius_m: u32,
     /// The pause between two pages of a search.
     pub page_delay: Duration,
+}
+
+impl Runner {
+    /// The canaries of a run that has searched no cell; `None` if they were sent before, or are switched off.
+    pub(super) async fn canaries(
+        &self,
+        run: RunId,
+        selection: &Selection<'_>,
+        manner: Manner,
+    ) -> Result<Option<canary::Plan>, store::Error> {
+        let sent = self.store.canaries(run).await?.unwrap_or_default();
+        if sent.is_finished || self.settings.heed == Heed::Off {
+            return Ok(None);
+        }
+        let in_use = Selection {
+            keywords: selection.keywords.iter().filter(|stored| !stored.is_retired).copied().collect(),
+            stations: selection.stations.clone(),
+        };
+        Ok(subject(&self.store, &in_use, manner, run.0).await?.map(|subject| canary::Plan {
+            subject,
+            around_stations: in_use.around_stations(),
+            heed: self.settings.heed,
+            earlier_requests: sent.requests,
+            are_closings_accepted: self.settings.rules.guard == Guard::Down,
+        }))
+    }
 }
 
 /// What the canaries of a run ask for; `None` if it has no station or no keyword. Different numbers choose different stations.

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use super::Runner;
-use super::canaries::{self, Manner};
+use super::canaries::Manner;
 use super::ending::Ending;
 use crate::crawl::Plan;
-use crate::crawl::canary::{self, Heed};
 use crate::crawl::known::Known;
 use crate::crawl::plan::Selection;
 use crate::crawl::review::Expected;
 use crate::crawl::review::regions::Regions;
-use crate::crawl::review::rules::Guard;
 use crate::crawl::searches::Searches;
 use crate::domain::run::{Coverage, RunId, Scope};
 use crate::domain::station::{StationMap, StoredStation};
@@ -35,22 +33,9 @@ impl Runner {
             .unwrap_or_default();
         let counts = self.store.counts(run).await?;
         self.progress.begin(&counts);
-        let is_new = counts.cells_pending == counts.cells_total && self.store.canaries(run).await?.is_none();
-        let canaries = if is_new && scope.is_everything() && self.settings.heed != Heed::Off {
-            let manner = Manner { coverage, radius_m, page_delay };
-            let in_use = Selection {
-                keywords: selection.keywords.iter().filter(|stored| !stored.is_retired).copied().collect(),
-                stations: selection.stations.clone(),
-            };
-            canaries::subject(&self.store, &in_use, manner, run.0).await?.map(|subject| canary::Plan {
-                subject,
-                around_stations: in_use.around_stations(),
-                heed: self.settings.heed,
-                are_closings_accepted: self.settings.rules.guard == Guard::Down,
-            })
-        } else {
-            None
-        };
+        let manner = Manner { coverage, radius_m, page_delay };
+        let is_new = counts.cells_pending == counts.cells_total && scope.is_everything();
+        let canaries = if is_new { self.canaries(run, &selection, manner).await? } else { None };
         let circles = selection.circles(radius_m);
         let covered = selection.stations.iter().map(|stored| position(stored)).collect();
         Ok(Plan {

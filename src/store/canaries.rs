@@ -48,8 +48,9 @@ impl Store {
         let pair = sqlx::query!(
             r#"select l.station_id, l.keyword_id, count(*) as "places!" from listing l
              join station_keyword c using (station_id, keyword_id)
-             join place_keyword m using (place_id, keyword_id)
+             join place_keyword m using (place_id, keyword_id) join keyword k using (keyword_id)
              where l.station_id = any($1) and l.gone_at is null and c.complete_since is not null and m.misses = 0
+                 and k.retired_at is null
              group by l.station_id, l.keyword_id order by abs(count(*) - $2), l.station_id, l.keyword_id limit 1"#,
             &near,
             limit(most)

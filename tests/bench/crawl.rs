@@ -135,11 +135,7 @@ impl Crawl {
 
     async fn start_standin(self) -> anyhow::Result<(Child, String)> {
         let (places, week) = (self.places.to_string(), self.week.to_string());
-        let arguments = ["standin", "--latency", self.latency, "--places", &places, "--week", &week];
-        let mut standin = sanggwond(&arguments).spawn()?;
-        let stdout = standin.stdout.take().context("it has no stdout")?;
-        let url = BufReader::new(stdout).lines().next_line().await?.context("the stand-in did not print its URL")?;
-        Ok((standin, url))
+        standin(&["--latency", self.latency, "--places", &places, "--week", &week]).await
     }
 }
 
@@ -166,8 +162,16 @@ impl Crawled {
     }
 }
 
+/// Starts a stand-in with these arguments, and returns its URL, too.
+pub(crate) async fn standin(arguments: &[&str]) -> anyhow::Result<(Child, String)> {
+    let mut standin = sanggwond(&[&["standin"], arguments].concat()).spawn()?;
+    let stdout = standin.stdout.take().context("it has no stdout")?;
+    let url = BufReader::new(stdout).lines().next_line().await?.context("the stand-in did not print its URL")?;
+    Ok((standin, url))
+}
+
 /// The binary with an empty environment; it is killed when the benchmark ends.
-fn sanggwond(arguments: &[&str]) -> Command {
+pub(crate) fn sanggwond(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sanggwond"));
     command.args(arguments).env_clear().kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped());
     command

@@ -1,5 +1,6 @@
 //! Benchmarks of crawls and of read queries. `cargo bench` measures the release binary and fails if a limit is exceeded.
-//! `cargo bench -- crawl` runs one part; the parts are `crawl`, `weeks`, `complete` and `reading`.
+//! `cargo bench -- crawl` runs one part; the parts are `crawl`, `weeks`, `complete` and `reading`, and `soak`, which takes an hour
+//! and runs only if it is named.
 //!
 //! The stand-in of the API runs in a separate process, so that its work is not measured. It shares the processors with the
 //! binary and with PostgreSQL. PostgreSQL runs with `fsync = off` unless `DATABASE_URL` is set, so the rates are comparable
@@ -18,6 +19,7 @@ mod crawl;
 mod reading;
 mod requests;
 mod slots;
+mod soak;
 mod table;
 mod weeks;
 
@@ -57,6 +59,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if is_wanted("reading") {
         reading::measure(&mut table, &all).await?;
+    }
+    if std::env::args().any(|argument| argument == "soak") {
+        soak::measure(&mut table).await?;
     }
     Ok(if table.is_within_limits() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -153,7 +153,8 @@ async fn a_first_run_has_fewer_canaries_and_notices_what_it_can() {
 #[tokio::test]
 async fn a_part_a_resumed_run_and_one_without_the_setting_send_none() {
     let stage = Stage::new(town(), STATIONS).await;
-    let canaries = "select canaries is not null from crawl_run order by crawl_run_id desc limit 1";
+    let canaries =
+        "select coalesce((canaries ->> 'is_finished')::bool, false) from crawl_run order by crawl_run_id desc limit 1";
     crawl(&stage, "station").finish().await.expect_code(0);
     assert!(stage.value::<bool>(canaries).await);
 

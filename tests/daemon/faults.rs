@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use sanggwond::standin::{Fault, Switches};
 
+use crate::support::front::Front;
 use crate::support::town::scattered;
 use crate::support::{KEY, Stage};
 
@@ -10,9 +11,9 @@ use crate::support::{KEY, Stage};
 const REQUESTS: i64 = 8;
 
 /// Number of places and of listings in the small town.
-const ALL: (i64, i64) = (26, 49);
+pub(crate) const ALL: (i64, i64) = (26, 49);
 
-async fn places_and_listings(stage: &Stage) -> (i64, i64) {
+pub(crate) async fn places_and_listings(stage: &Stage) -> (i64, i64) {
     (
         stage.value("select count(*) from place").await,
         stage.value("select count(*) from listing where gone_at is null").await,
@@ -35,6 +36,11 @@ async fn an_undisturbed_crawl_sends_each_request_once() {
 
 #[tokio::test]
 async fn a_request_is_repeated_after_each_kind_of_fault_without_loss_of_data() {
+    survives_each_fault(async |_| None).await;
+}
+
+/// A crawl survives each kind of fault. `front` may put a server in front of the stand-in.
+pub(crate) async fn survives_each_fault(front: impl AsyncFn(&Stage) -> Option<Front>) {
     let throttled = |after: &str| Fault::Throttled { retry_after: Some(after.to_owned()) };
     let faults = [
         (Fault::Throttled { retry_after: None }, 1),
@@ -55,7 +61,9 @@ async fn a_request_is_repeated_after_each_kind_of_fault_without_loss_of_data() {
         let stage = Stage::small().await;
         stage.standin.script([fault.clone()]);
 
-        stage.program(&["crawl"]).set("SANGGWOND_KAKAO__TIMEOUT", "500ms").finish().await.expect_code(0);
+        let front = front(&stage).await;
+        let crawl = front.as_ref().map_or_else(|| stage.program(&["crawl"]), |front| front.program(&stage, &["crawl"]));
+        crawl.set("SANGGWOND_KAKAO__TIMEOUT", "500ms").finish().await.expect_code(0);
 
         assert_eq!(counts(&stage).await, (REQUESTS + 1, 1, throttled), "{fault:?}");
         assert_eq!(places_and_listings(&stage).await, ALL, "{fault:?}");

@@ -31,6 +31,7 @@ mod held;
 mod history;
 mod history_model;
 mod hostile;
+mod http2;
 mod input;
 mod ledger;
 mod links;

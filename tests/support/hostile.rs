@@ -86,7 +86,7 @@ impl SaysGoodbye {
     /// Starts it.
     pub(crate) fn start(seen: Arc<Seen>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = Arc::new(tls(folder.path()));
+        let config = Arc::new(tls(folder.path(), "localhost"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         std::thread::spawn(move || {
@@ -107,15 +107,15 @@ impl SaysGoodbye {
     }
 }
 
-/// Creates a certificate authority, and a certificate for `localhost`.
-fn tls(folder: &Path) -> ServerConfig {
+/// Creates a certificate authority, and a certificate for a host.
+pub(crate) fn tls(folder: &Path, host: &str) -> ServerConfig {
     let script = r#"cd "$0"
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=ca -days 2
-        openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost
-        echo subjectAltName=DNS:localhost >names
+        openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj "/CN=$1"
+        echo "subjectAltName=DNS:$1" >names
         openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem"#;
     let mut shell = Command::new("sh");
-    shell.args(["-eu", "-c", script]).arg(folder).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.args(["-eu", "-c", script]).arg(folder).arg(host).stdout(Stdio::null()).stderr(Stdio::null());
     assert!(shell.status().unwrap().success(), "openssl makes no certificate");
     let certificates = CertificateDer::pem_file_iter(folder.join("server.pem")).unwrap().map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).unwrap();

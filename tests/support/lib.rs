@@ -1,6 +1,7 @@
 //! The environment of the tests: a real PostgreSQL, the stand-in for the API, and the real binary.
 
 pub(crate) mod database;
+pub(crate) mod front;
 pub(crate) mod hostile;
 pub(crate) mod ledger;
 pub(crate) mod liar;

@@ -43,7 +43,7 @@ pub(super) async fn check(
     let mut traffic = Traffic::default();
     let asked = canary::ask(&api, &subject, stop, &mut traffic).await;
     allowance.close().await;
-    let Canaries { requests, findings } = asked?;
+    let Canaries { requests, findings, .. } = asked?;
     let head = format!("{} near {}, {requests} requests", subject.keyword, subject.near);
     let texts = findings.iter().map(|found| found.text.as_str()).collect::<Vec<_>>().join("; ");
     anyhow::ensure!(
