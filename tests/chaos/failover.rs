@@ -74,7 +74,7 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     findings.check(longest <= LIMIT, || format!("the run went on after {longest:?}"));
     check_the_standby(&stage, &pair, findings).await;
     let lost = check_requests(&stage, findings).await;
-    pair.stop();
+    drop(pair);
     findings.note(format!(
         "{done} failovers, the run went on after {:.1} s at most, {lost} requests lost in total",
         longest.as_secs_f64()

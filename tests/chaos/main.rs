@@ -16,6 +16,7 @@ mod arguments;
 mod budget;
 mod chance;
 mod daemons;
+mod everything;
 mod failover;
 mod faults;
 mod findings;
@@ -52,7 +53,7 @@ struct Case {
     run: for<'a> fn(&'a Plan, &'a mut Findings) -> BoxFuture<'a, ()>,
 }
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 17] = [
     Case { name: "kill -9 at random instants", run: |plan, findings| Box::pin(kills::around_stations(plan, findings)) },
     Case { name: "kill -9 among rectangles", run: |plan, findings| Box::pin(kills::in_rectangles(plan, findings)) },
     Case { name: "kill -9 and a quota of the month", run: |plan, findings| Box::pin(budget::run(plan, findings)) },
@@ -68,6 +69,7 @@ const CASES: [Case; 16] = [
     Case { name: "an outage of 503", run: |plan, findings| Box::pin(outages::unavailable(plan, findings)) },
     Case { name: "an outage of dropped connections", run: |plan, findings| Box::pin(outages::dropped(plan, findings)) },
     Case { name: "every kind of fault", run: |plan, findings| Box::pin(faults::run(plan, findings)) },
+    Case { name: "everything at once", run: |plan, findings| Box::pin(everything::run(plan, findings)) },
     Case { name: "a year of Mondays", run: |plan, findings| Box::pin(year::run(plan, findings)) },
 ];
 

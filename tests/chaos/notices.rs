@@ -18,11 +18,11 @@ use crate::support::receiver::{Heard, Mood, Receiver};
 const KILLS_PER_REQUEST: u64 = 2;
 
 /// The notices that a receiver must have got: key, event and run.
-const NOTED: &str =
+pub(crate) const NOTED: &str =
     "select format('%s %s %s', key, event, crawl_run_id) from notice where channel = 'webhook' order by 1";
 
 /// A daemon that starts no run by itself, and tells of every end.
-fn daemon(stage: &Stage, ping_url: &str, webhook_url: &str) -> Program {
+pub(crate) fn daemon(stage: &Stage, ping_url: &str, webhook_url: &str) -> Program {
     program(stage, &["daemon"])
         .set("SANGGWOND_SCHEDULE__ENABLED", "false")
         .set("SANGGWOND_SCHEDULE__HEARTBEAT", "200ms")
@@ -93,7 +93,7 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
 }
 
 /// The key, event and run of a message.
-fn told_of(message: &Heard) -> String {
+pub(crate) fn told_of(message: &Heard) -> String {
     format!("{} {}", message.key.as_deref().unwrap_or_default(), event_and_run(message))
 }
 

@@ -42,7 +42,7 @@ async fn shown(stage: &Stage, finished: &Finished) -> String {
         let finished = stage.program(arguments).finish().await;
         all.extend([finished.stdout, finished.stderr]);
     }
-    all + &stage.value::<String>("select schema_to_xml('sanggwond', true, false, '')::text").await
+    all + &stage.everything_stored().await
 }
 
 #[track_caller]

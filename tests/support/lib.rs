@@ -148,6 +148,19 @@ impl Stage {
         sqlx::query_scalar(sql).fetch_all(self.pool()).await.unwrap()
     }
 
+    /// All rows of all tables as text.
+    pub(crate) async fn everything_stored(&self) -> String {
+        let of_each = "select format('select string_agg(t::text, E''\\n'') from %s t', oid::regclass) from pg_class
+             where relnamespace = 'sanggwond'::regnamespace and relkind = 'r'";
+        let mut rows = String::new();
+        for sql in self.texts(of_each).await {
+            let of_one: Option<String> =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(self.pool()).await.unwrap();
+            rows.extend(of_one);
+        }
+        rows
+    }
+
     /// The rows of a query as a table with the names of the columns, for a snapshot.
     pub(crate) async fn rows(&self, sql: &'static str) -> String {
         table::of(&sqlx::raw_sql(sql).fetch_all(self.pool()).await.unwrap())

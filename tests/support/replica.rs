@@ -20,7 +20,7 @@ const PORTS: [u16; 2] = [5432, 5433];
 /// Both commit only what the other one has, too.
 const SYNCHRONOUS: &str = "alter system set synchronous_standby_names = '*'";
 
-/// Two servers, of which one is the primary.
+/// Two servers, of which one is the primary. They are stopped with their value.
 pub(crate) struct Pair {
     folder: TempDir,
     account: (u32, u32),
@@ -114,13 +114,6 @@ impl Pair {
         self.attach(1 - self.primary).await;
     }
 
-    /// Stops both.
-    pub(crate) fn stop(self) {
-        for index in [0, 1] {
-            self.control(index, "stop", &["-m", "immediate"]);
-        }
-    }
-
     /// Makes this server a standby with a fresh copy, and lets the primary wait for it.
     async fn attach(&self, standby: usize) {
         if fs::exists(self.data(standby)).unwrap() {
@@ -183,6 +176,14 @@ impl Pair {
 
     fn data(&self, index: usize) -> String {
         self.folder.path().join(["a", "b"][index]).display().to_string()
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        for index in [0, 1] {
+            self.control(index, "stop", &["-m", "immediate"]);
+        }
     }
 }
 
