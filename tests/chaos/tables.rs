@@ -52,6 +52,11 @@ impl Tables {
         Self(tables)
     }
 
+    /// Whether a row contains a text.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        self.0.values().flatten().any(|row| row.contains(text))
+    }
+
     /// The rows of a table.
     pub(crate) fn rows(&self, table: &str) -> usize {
         self.0[table].len()
