@@ -105,11 +105,11 @@ impl Crawl {
     /// When an error ends the run.
     pub async fn run(self, stop: CancellationToken) -> Result<Option<Findings>, Error> {
         let (store, run) = (&self.writer.store, self.writer.fence.run);
-        let reading = self.writer.progress.in_database();
         self.recall().await?;
         if !self.send_canaries(&stop).await? {
             return Ok(None);
         }
+        let reading = self.writer.progress.in_database();
         let divisions = Divisions::new(store.ledger(run).await?, &self.plan.circles, &self.plan.known);
         let forecast = Forecast::new(store.pages_before(run).await?, &self.plan.known, self.plan.circles.count());
         drop(reading);

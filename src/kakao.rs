@@ -262,7 +262,7 @@ impl Client {
         Ok(None)
     }
 
-    /// Gets one page without retries, to check whether the API answers right now.
+    /// Gets one page without retries, to check whether the API answers right now, and adds the request to `traffic`.
     ///
     /// # Errors
     /// When there is no good answer, no request is granted, or the stop token is cancelled.
@@ -271,6 +271,7 @@ impl Client {
         search: &Search<'_>,
         allowance: &A,
         stop: &CancellationToken,
+        traffic: &mut Traffic,
     ) -> Result<Page, Error> {
         allowance.take().await?;
         let Some(permit) = self.gate.enter(Priority::NextPage, stop).await else {
@@ -279,10 +280,13 @@ impl Client {
         };
         let mut sent = 0;
         let answer = tokio::select! {
-            answer = self.ask(search, &mut sent) => answer,
-            () = stop.cancelled() => return Err(Error::Stopped),
+            answer = self.ask(search, &mut sent) => Some(answer),
+            () = stop.cancelled() => None,
         };
         drop(permit);
+        // A request that was given up may have been sent.
+        traffic.requests += if answer.is_some() { sent } else { 1 };
+        let Some(answer) = answer else { return Err(Error::Stopped) };
         match Attempts::new(NonZeroU32::MIN, Duration::ZERO).next(answer, gate::Blame::Page) {
             Next::Page(page) => Ok(page),
             Next::Fail(error) => Err(error),

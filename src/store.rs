@@ -46,7 +46,7 @@ use crate::domain::cell::{Cell, Outcome};
 use crate::domain::run::RunId;
 use crate::domain::station::StationMap;
 
-pub use canaries::{Checked, Familiar};
+pub use canaries::{Checked, Familiar, Wanted};
 pub use cause::Cause;
 pub use cells::{FailedCells, Leaf, Ledger, PlannedCell};
 pub use connection::Target;

@@ -13,6 +13,7 @@ use crate::app::{self, Database};
 use crate::clock;
 use crate::config::{Config, Setting};
 use crate::crawl::allowance::Reserve;
+use crate::domain::cell::Traffic;
 use crate::domain::geo::{Area, Circle};
 use crate::domain::inventory::{Difference, Inventory};
 use crate::domain::quota::day_of;
@@ -246,7 +247,7 @@ async fn key_line(
     let circle = Circle { center: station.position, radius_m: config.crawl.radius_m };
     let search = Search::new(keyword, Area::Circle(circle));
     let allowance = Reserve::new(database.store.clone(), config.kakao.quotas());
-    let page = client.once(&search, &allowance, stop).await;
+    let page = client.once(&search, &allowance, stop, &mut Traffic::default()).await;
     allowance.close().await;
     let total = page?.meta.total_count;
     Ok((format!("accepted; {keyword} near {}: {total}", station.name), ()))

@@ -197,7 +197,7 @@ async fn assignment(options: &Options, store: &Store) -> anyhow::Result<Assignme
             store.abandon_run(run.id, "abandoned by hand: crawl --fresh", clock::now()).await?;
         }
     } else if let Some(run) = unfinished.first().filter(|_| scope.is_everything()) {
-        if options.retire {
+        if options.retire || options.accepted.drift {
             return Err(Misuse("there is an unfinished run; finish it with `sanggwond crawl`, or add --fresh").into());
         }
         return Ok(Assignment::Resume(run.id));

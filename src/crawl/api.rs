@@ -30,4 +30,17 @@ impl Api {
     ) -> Result<Page, Error> {
         self.client.page(search, self.allowance.as_ref(), stop, traffic).await
     }
+
+    /// Gets one page without retries, and adds the request to `traffic`.
+    ///
+    /// # Errors
+    /// When there is no good answer, or no request is granted.
+    pub(super) async fn once(
+        &self,
+        search: &Search<'_>,
+        stop: &CancellationToken,
+        traffic: &mut Traffic,
+    ) -> Result<Page, Error> {
+        self.client.once(search, self.allowance.as_ref(), stop, traffic).await
+    }
 }

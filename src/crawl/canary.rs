@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::Api;
 use crate::domain::cell::{PAGE_SIZE, Sort, Traffic};
-use crate::domain::drift::{Canaries, Consequence, Finding};
+use crate::domain::drift::{Canaries, Check, Consequence, Finding};
 use crate::domain::geo::{Area, Circle, LatLng};
 use crate::domain::keyword::Keyword;
 use crate::domain::place::{Place, PlaceId};
@@ -85,17 +85,11 @@ pub struct Plan {
 
 impl Plan {
     /// The findings as the run takes them.
-    fn heeded(&self, mut canaries: Canaries) -> Canaries {
-        let is_accepted = |finding: &Finding| match self.heed {
-            Heed::Obeyed => self.are_closings_accepted && judge::is_about_closings(finding),
+    fn heeded(&self, canaries: Canaries) -> Canaries {
+        canaries.accepting(|finding| match self.heed {
+            Heed::Obeyed => self.are_closings_accepted && finding.is_about_missing_places(),
             Heed::Recorded | Heed::Off => true,
-        };
-        for finding in &mut canaries.findings {
-            if is_accepted(finding) {
-                finding.consequence = Consequence::Warning;
-            }
-        }
-        canaries
+        })
     }
 
     /// Sends the canaries. Returns what they found, as the run takes it, and the reason if one ended the run before all of
@@ -169,12 +163,17 @@ impl<'a> Asking<'a> {
         let Subject { circle, coverage, .. } = *self.subject;
         let outside = judge::radius(first, circle, coverage);
         let is_bounded = outside.is_none();
+        if is_bounded && first.documents > 0 {
+            // If a later canary has no usable answer, this search shows whether the API works.
+            self.api.client.trust(&Search { view: View::Places, ..search });
+        }
         self.found(outside);
         self.found(judge::distances(first, circle.center));
         let mut shown = first.places.clone();
         let mut counts = vec![first.meta.total_count];
         let reachable = first.meta.total_count.min(first.meta.pageable_count);
-        for number in 2..=reachable.div_ceil(PAGE_SIZE).min(3) {
+        let last = if first.meta.is_end { 1 } else { reachable.div_ceil(PAGE_SIZE).min(3) };
+        for number in 2..=last {
             let Some(page) = self.next_page(search, number, &shown).await? else { break };
             shown.extend(page.places);
             counts.push(page.meta.total_count);
@@ -206,8 +205,11 @@ impl<'a> Asking<'a> {
             counts.push(again.meta.total_count);
         }
         self.found(judge::count(&counts));
-        if let Some(unknown) = self.get(Search { view: View::WithUnknownParameter, ..search }).await? {
-            self.found(judge::parameter(&counts, &unknown));
+        // Only once: a gateway may answer anything to it, and that is no reason to wait.
+        let unknown = Search { view: View::WithUnknownParameter, ..search };
+        let unknown = self.api.once(&unknown, self.stop, self.traffic).await;
+        if let Some(answer) = self.answer(unknown)? {
+            self.found(judge::parameter(&counts, &answer));
         }
         if let Some(sorted) = self.get(Search { sort: Sort::Distance, ..search }).await? {
             self.found(judge::sorted(self.subject.circle.center, &sorted));
@@ -221,7 +223,14 @@ impl<'a> Asking<'a> {
         let rect = judge::half(self.subject.circle, &positions);
         let inside = positions.iter().filter(|position| rect.contains(**position)).count();
         if let Some(answer) = self.get(Search { area: Area::Rect(rect.grown()), ..search }).await? {
-            self.found(judge::rect(rect.grown(), inside, &answer, self.subject.coverage));
+            let mut found = judge::rect(rect.grown(), inside, &answer, self.subject.coverage);
+            // Without circles, there is nothing to fall back to.
+            if self.findings.iter().any(|other| other.check == Check::Radius)
+                && let Some(finding) = &mut found
+            {
+                finding.consequence = Consequence::NoRun;
+            }
+            self.found(found);
         }
         Ok(())
     }
@@ -269,7 +278,12 @@ impl<'a> Asking<'a> {
     /// Gets an answer. `None` if the API gave none that can be used: then nothing is known, and the cells of the run will
     /// show whether that is so with every search.
     async fn get(&mut self, search: Search<'_>) -> Result<Option<Answer>, Error> {
-        match self.api.page(&search, self.stop, self.traffic).await {
+        let answer = self.api.page(&search, self.stop, self.traffic).await;
+        self.answer(answer)
+    }
+
+    fn answer(&mut self, answer: Result<Page, Error>) -> Result<Option<Answer>, Error> {
+        match answer {
             Ok(page) => Ok(Some(Ok(page))),
             Err(Error::Invalid(why)) => Ok(Some(Err(why))),
             Err(Error::Cell(why)) => {

@@ -71,6 +71,7 @@ impl Review<'_> {
             coverage::judge(store, (run, expected.failed_cells_of), searches, &expected.covered).await?;
         let counts = store.counts(run).await?;
         let canaries = store.canaries(run).await?.unwrap_or_default();
+        let canaries = canaries.accepting(|finding| rules.guard == Guard::Down && finding.is_about_missing_places());
         let none = Findings {
             doubted: doubted.into_iter().collect(),
             held_back: canaries
@@ -104,7 +105,9 @@ impl Review<'_> {
             Some(center) => is_accepted(one.keyword, *center),
             None => !doubts.holds(one.keyword),
         };
-        let coverage = coverage.into_iter().filter(is_shown).collect();
+        // After a run without rectangles, the next one in rectangles continues from the last one in rectangles.
+        let is_kept = !canaries.are_rectangles_useless();
+        let coverage = coverage.into_iter().filter(|one| is_kept && is_shown(one)).collect();
         let Some((missed, gone)) = part(by_name, writer, rules, unseen, stop).await? else { return Ok(None) };
         let held_back = reason.into_iter().chain(none.held_back).collect();
         Ok(Some(Findings { coverage, missed, gone, held_back, ..none }))

@@ -83,14 +83,25 @@ impl Consequence {
 }
 
 impl Finding {
-    /// A finding that is only recorded.
+    /// Whether it only says that many known places are missing.
     #[must_use]
-    pub fn warning(self) -> Self {
-        Self { consequence: Consequence::Warning, ..self }
+    pub fn is_about_missing_places(&self) -> bool {
+        matches!(self.check, Check::Known | Check::Names) && self.consequence == Consequence::NoClosings
     }
 }
 
 impl Canaries {
+    /// The same, where findings that a user has accepted are only recorded.
+    #[must_use]
+    pub fn accepting(mut self, is_accepted: impl Fn(&Finding) -> bool) -> Self {
+        for finding in &mut self.findings {
+            if is_accepted(finding) {
+                finding.consequence = Consequence::Warning;
+            }
+        }
+        self
+    }
+
     /// Why the run must not begin; `None` if it may.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {

@@ -9,7 +9,7 @@ use crate::crawl::plan::Selection;
 use crate::crawl::review::rules::Guard;
 use crate::domain::geo::Circle;
 use crate::domain::run::{Coverage, RunId};
-use crate::store::{self, Store};
+use crate::store::{self, Store, Wanted};
 
 /// Number of stations among which a familiar one is looked for.
 const SAMPLE: usize = 20;
@@ -26,7 +26,8 @@ pub struct Manner {
 }
 
 impl Runner {
-    /// The canaries of a run that has searched no cell; `None` if they were sent before, or are switched off.
+    /// The canaries of a run that has searched no cell; `None` if they were sent before, or are switched off. If they refused
+    /// the run and its end was not recorded, they are sent again.
     pub(super) async fn canaries(
         &self,
         run: RunId,
@@ -34,7 +35,7 @@ impl Runner {
         manner: Manner,
     ) -> Result<Option<canary::Plan>, store::Error> {
         let sent = self.store.canaries(run).await?.unwrap_or_default();
-        if sent.is_finished || self.settings.heed == Heed::Off {
+        if (sent.is_finished && sent.refusal().is_none()) || self.settings.heed == Heed::Off {
             return Ok(None);
         }
         let in_use = Selection {
@@ -67,7 +68,8 @@ pub async fn subject(
     let start = usize::try_from(number).unwrap_or_default().wrapping_mul(SAMPLE) % stations.len();
     let sample: Vec<_> =
         stations.iter().cycle().skip(start).take(SAMPLE.min(stations.len())).map(|stored| stored.id).collect();
-    let familiar = store.familiar(&sample, KNOWN_PLACES, MOST_NAMES).await?;
+    let wanted = Wanted { stations: &sample, radius_m, places: KNOWN_PLACES, names: MOST_NAMES, number };
+    let familiar = store.familiar(wanted).await?;
     let chosen = familiar.pair.and_then(|(station, keyword)| {
         let station = stations.iter().find(|stored| stored.id == station)?;
         Some((station, selection.keywords.iter().find(|stored| stored.id == keyword)?))

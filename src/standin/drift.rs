@@ -29,6 +29,8 @@ pub enum Drift {
     CountsWobble,
     /// `radius` is ignored.
     RadiusIgnored,
+    /// `radius` and `rect` are ignored.
+    AreaIgnored,
     /// `sort` is ignored.
     SortIgnored,
     /// Every other place is missing.
@@ -43,7 +45,9 @@ impl Drift {
     pub(super) fn read(self, wanted: &mut Wanted) {
         let search = &mut wanted.search;
         match (self, search.area) {
-            (Self::RectIgnored, Some(Area::Rect(_))) | (Self::RadiusIgnored, Some(Area::Circle(_))) => {
+            (Self::RectIgnored, Some(Area::Rect(_)))
+            | (Self::RadiusIgnored, Some(Area::Circle(_)))
+            | (Self::AreaIgnored, Some(_)) => {
                 search.area = None;
             }
             (Self::RectSwapped, Some(Area::Rect(Rect { west, south, east, north }))) => {

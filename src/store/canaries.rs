@@ -36,28 +36,52 @@ pub struct Checked<'a> {
     pub around_stations: &'a [PlannedCell],
 }
 
+/// Where something familiar is looked for, and how much of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Around these stations.
+    pub stations: &'a [StationId],
+    /// Within this radius, in metres.
+    pub radius_m: u32,
+    /// Maximum number of places of a pair.
+    pub places: usize,
+    /// Maximum number of places to ask for by name.
+    pub names: usize,
+    /// Other numbers choose other pairs and other places, so that one odd place is not asked for in every run.
+    pub number: i64,
+}
+
+/// Number of places of a pair with which it is good enough: more than one page of them.
+const GOOD_ENOUGH: i64 = 16;
+
+/// Number of places among which those that are asked for by name are chosen.
+const CANDIDATES: i64 = 60;
+
 impl Store {
-    /// What is known around some stations: the pair of station and keyword with nearly `most` places, and places to ask for by
-    /// name.
+    /// What is known around some stations: a pair of station and keyword, and places to ask for by name.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn familiar(&self, stations: &[StationId], most: usize, most_names: usize) -> Result<Familiar, Error> {
-        let near: Vec<i32> = stations.iter().map(|station| station.0).collect();
+    pub async fn familiar(&self, wanted: Wanted<'_>) -> Result<Familiar, Error> {
+        let near: Vec<i32> = wanted.stations.iter().map(|station| station.0).collect();
         let limit = |most: usize| i64::try_from(most).unwrap_or(i64::MAX);
+        // A pair that was complete within a smaller radius is not known in this one.
         let pair = sqlx::query!(
             r#"select l.station_id, l.keyword_id, count(*) as "places!" from listing l
              join station_keyword c using (station_id, keyword_id)
              join place_keyword m using (place_id, keyword_id) join keyword k using (keyword_id)
-             where l.station_id = any($1) and l.gone_at is null and c.complete_since is not null and m.misses = 0
-                 and k.retired_at is null
-             group by l.station_id, l.keyword_id order by abs(count(*) - $2), l.station_id, l.keyword_id limit 1"#,
+             where l.station_id = any($1) and l.gone_at is null and c.complete_since is not null and c.radius_m >= $2
+                 and m.misses = 0 and k.retired_at is null
+             group by l.station_id, l.keyword_id
+             order by least(count(*), $3) desc, md5(concat_ws(' ', $4::bigint, l.station_id, l.keyword_id)) limit 1"#,
             &near,
-            limit(most)
+            i32::try_from(wanted.radius_m).unwrap_or(i32::MAX),
+            GOOD_ENOUGH,
+            wanted.number
         )
         .fetch_optional(&self.pool)
         .await?;
-        let named = self.long_known(&near, limit(most_names)).await?;
+        let named = self.long_known(&near, limit(wanted.names), wanted.number).await?;
         let Some(pair) = pair else { return Ok(Familiar { named, ..Familiar::default() }) };
         let rows = sqlx::query!(
             "select l.place_id, l.distance_m from listing l join place_keyword m using (place_id, keyword_id)
@@ -65,7 +89,7 @@ impl Store {
              order by l.distance_m, l.place_id limit $3",
             pair.station_id,
             pair.keyword_id,
-            limit(most)
+            limit(wanted.places)
         )
         .fetch_all(&self.pool)
         .await?;
@@ -78,15 +102,19 @@ impl Store {
         })
     }
 
-    /// The open places near some stations that have been known for the longest time.
-    async fn long_known(&self, stations: &[i32], most: i64) -> Result<Vec<NamedPlace>, Error> {
+    /// Some of the open places near some stations that have been known for the longest time.
+    async fn long_known(&self, stations: &[i32], most: i64, number: i64) -> Result<Vec<NamedPlace>, Error> {
         let rows = sqlx::query!(
-            "select place_id, name, latitude, longitude from place
-             where closed_at is null and place_id in (
-                 select place_id from listing l join place_keyword m using (place_id, keyword_id)
-                 where l.station_id = any($1) and l.gone_at is null and m.misses = 0 and m.confirmed_run is null)
-             order by first_seen_at, place_id limit $2",
+            "select place_id, name, latitude, longitude from (
+                 select place_id, name, latitude, longitude from place
+                 where closed_at is null and place_id in (
+                     select place_id from listing l join place_keyword m using (place_id, keyword_id)
+                     where l.station_id = any($1) and l.gone_at is null and m.misses = 0 and m.confirmed_run is null)
+                 order by first_seen_at, place_id limit $2) oldest
+             order by md5(concat_ws(' ', $3::bigint, place_id)) limit $4",
             stations,
+            CANDIDATES,
+            number,
             most
         )
         .fetch_all(&self.pool)

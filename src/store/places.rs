@@ -7,7 +7,7 @@ mod content;
 mod listings;
 mod openings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::Batch;
 use super::{Error, Written};
@@ -42,7 +42,8 @@ pub(super) async fn upsert(batch: &mut Batch<'_>, outcomes: &[&Outcome]) -> Resu
     if batch.are_openings_held {
         let known = listings::known(&mut batch.transaction, &places).await?;
         matches.retain(|found, _| known.contains(found));
-        places.retain(|id, _| known.iter().any(|(place, _)| place == *id));
+        let left: BTreeSet<&PlaceId> = matches.keys().map(|(place, _)| place).collect();
+        places.retain(|id, _| left.contains(*id));
     }
     let stored = content::write(batch, &places, Trust::Unconfirmed).await?;
     // A place whose new position must be confirmed stays listed at its stored position.

@@ -42,7 +42,7 @@ struct Look {
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let minutes = std::env::args().find_map(|argument| argument.strip_prefix("--minutes=")?.parse().ok());
     let minutes = minutes.unwrap_or(MINUTES);
-    let part = Duration::from_secs(minutes * 60) / u32::try_from(PARTS)?;
+    let length = Duration::from_secs(minutes * 60) / u32::try_from(PARTS)?;
     let database = Database::fresh().await;
     let (_standin, url) = standin(&["--places", "20000", "--latency", "2ms", "--fault-share", "0.01"]).await?;
     let folder = tempfile::tempdir()?;
@@ -52,7 +52,7 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let client = plain_client(Duration::from_secs(10))?;
     let mut parts = Vec::new();
     for _ in 0..PARTS {
-        let until = Instant::now() + part;
+        let until = Instant::now() + length;
         let mut looks = Vec::new();
         while Instant::now() < until {
             tokio::time::sleep(LOOK_EVERY).await;

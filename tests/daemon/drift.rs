@@ -12,7 +12,7 @@ use crate::support::program::Program;
 use crate::support::town::{STATIONS, place};
 
 /// Each drift; the status of a run in rectangles and of one by station; and how its reason or its warning begins.
-const DRIFTS: [(Drift, &str, &str, &str); 12] = [
+const DRIFTS: [(Drift, &str, &str, &str); 13] = [
     (
         Drift::RectIgnored,
         "partial",
@@ -28,6 +28,7 @@ const DRIFTS: [(Drift, &str, &str, &str); 12] = [
     (Drift::Fuzzy, "partial", "partial", "the API counts "),
     (Drift::CountsWobble, "partial", "partial", "the same search counted "),
     (Drift::RadiusIgnored, "partial", "failed", "a search by circle returned "),
+    (Drift::AreaIgnored, "failed", "failed", "a search by "),
     (Drift::SortIgnored, "partial", "partial", "the API ignores sort=distance"),
     (Drift::HalfMissing, "partial", "partial", "the search for "),
 ];
@@ -38,7 +39,7 @@ const TABLES: &str = "select format('%s %s %s %s %s', station, keyword, place_id
          from listing l join station s using (station_id) join keyword using (keyword_id) join place p using (place_id)
          where l.gone_at is null and p.closed_at is null) t order by 1";
 
-/// 26 cafés and 40 parks around 신촌역, 4 parks around 서울역, and 40 cafés and parks 6 km to the west that come first in the
+/// 26 cafés, 40 parks and 100 bars around 신촌역, 4 parks around 서울역, and 40 cafés and parks 6 km to the west that come first in the
 /// order of accuracy.
 fn town() -> World {
     let near = |id: u32, keyword| {
@@ -47,9 +48,10 @@ fn town() -> World {
     };
     let cafes = (1001..=1026).map(|id| near(id, "카페"));
     let parks = (1101..=1140).map(|id| near(id, "공원"));
+    let bars = (1301..=1400).map(|id| near(id, "술집"));
     let seoul = (1201..=1204).map(|id| place(id, 37.5547, 126.9700 + f64::from(id) * 1e-6, &["공원"]));
     let far = (1..=40).map(|id| place(id, 37.5552, 126.8689 + f64::from(id) * 1e-5, &["카페", "공원"]));
-    World::new(cafes.chain(parks).chain(seoul).chain(far).collect::<Vec<StandinPlace>>())
+    World::new(cafes.chain(parks).chain(bars).chain(seoul).chain(far).collect::<Vec<StandinPlace>>())
 }
 
 fn crawl(stage: &Stage, coverage: &str) -> Program {
@@ -147,7 +149,7 @@ async fn a_first_run_has_fewer_canaries_and_notices_what_it_can() {
     drift(&stage, None);
     crawl(&stage, "complete").finish().await.expect_code(0);
     let row = "select format('%s %s %s', coverage, canaries ->> 'requests', reason) from crawl_run order by 1 limit 1";
-    assert_snapshot!(stage.value::<String>(row).await, @"complete 11");
+    assert_snapshot!(stage.value::<String>(row).await, @"complete 10");
 }
 
 #[tokio::test]
@@ -201,6 +203,57 @@ async fn a_user_may_accept_a_drift() {
 }
 
 #[tokio::test]
+async fn a_run_that_was_refused_is_not_resumed_as_if_nothing_had_been_found() {
+    let stage = Stage::new(town(), STATIONS).await;
+    crawl(&stage, "complete").finish().await.expect_code(0);
+    drift(&stage, Drift::FieldRenamed);
+    crawl(&stage, "complete").finish().await.expect_code(1);
+
+    // As if its process had been killed before it recorded the end.
+    stage.execute("update crawl_run set status = 'interrupted', finished_at = null where crawl_run_id = 2").await;
+    let accepted = stage.program(&["crawl", "--accept-drift"]).finish().await.expect_code(2);
+    assert!(accepted.stderr.contains("there is an unfinished run"), "{}", accepted.stderr);
+    crawl(&stage, "complete").finish().await.expect_code(1);
+
+    let run = "select format('%s %s %s %s', status, resumed_count, requests, cells_done) from crawl_run where crawl_run_id = 2";
+    assert_eq!(stage.value::<String>(run).await, "failed 1 2 0");
+    assert_eq!(stage.value::<i64>("select count(*) from place where name = ''").await, 0);
+}
+
+#[tokio::test]
+async fn a_larger_radius_and_a_new_building_are_no_drift() {
+    let stage = Stage::new(town(), STATIONS).await;
+    let within = |radius_m: &str| crawl(&stage, "complete").set("SANGGWOND_CRAWL__RADIUS_M", radius_m);
+    within("300").finish().await.expect_code(0);
+
+    stage.program(&["crawl", "--retire"]).set("SANGGWOND_CRAWL__COVERAGE", "complete").finish().await.expect_code(0);
+    within("1000").finish().await.expect_code(0);
+    let building = (1501..=1520).map(|id| place(id, 37.5550, 126.9365, &["카페", "공원"]));
+    stage.standin.set_world(World::new(town().places().iter().cloned().chain(building).collect()));
+    within("1000").finish().await.expect_code(0);
+
+    let found = "select string_agg(canaries ->> 'findings', ' ') from crawl_run where canaries is not null";
+    assert_eq!(stage.value::<String>(found).await, "[] [] []");
+    assert_eq!(stage.value::<i64>("select count(*) from place where place_id like '15__'").await, 20);
+}
+
+#[tokio::test]
+async fn a_place_that_opens_after_a_run_without_rectangles_is_recorded_as_opened() {
+    let stage = Stage::new(town(), STATIONS).await;
+    crawl(&stage, "complete").finish().await.expect_code(0);
+    drift(&stage, Drift::RectIgnored);
+    crawl(&stage, "complete").finish().await.expect_code(3);
+
+    drift(&stage, None);
+    let opened = place(1501, 37.5550, 126.9365, &["카페"]);
+    stage.standin.set_world(World::new(town().places().iter().cloned().chain([opened]).collect()));
+    crawl(&stage, "complete").finish().await.expect_code(0);
+
+    let changes = stage.texts("select format('%s %s', kind, place_id) from place_change where crawl_run_id > 1").await;
+    assert_eq!(changes, ["opened 1501"]);
+}
+
+#[tokio::test]
 async fn what_the_canaries_found_is_shown() {
     let stage = Stage::new(town(), STATIONS).await;
     crawl(&stage, "complete").finish().await.expect_code(0);
@@ -236,13 +289,13 @@ async fn check_sends_the_same_canaries_and_prints_what_they_find() {
     assert_snapshot!(line(&first.stdout), @"ok      coverage: 카페 near 신촌역, 8 requests: the API does what a run relies on");
     crawl(&stage, "complete").finish().await.expect_code(0);
     let known = check().finish().await.expect_code(0);
-    assert_snapshot!(line(&known.stdout), @"ok      coverage: 카페 near 신촌역, 11 requests: the API does what a run relies on");
+    assert_snapshot!(line(&known.stdout), @"ok      coverage: 공원 near 신촌역, 11 requests: the API does what a run relies on");
     drift(&stage, Drift::LowLimit);
     let warned = check().finish().await.expect_code(0);
-    assert_snapshot!(line(&warned.stdout), @"ok      coverage: 카페 near 신촌역, 10 requests: a run would only record this: the API shows at most 30 results of a search, not 45");
+    assert_snapshot!(line(&warned.stdout), @"ok      coverage: 공원 near 신촌역, 10 requests: a run would only record this: the API shows at most 30 results of a search, not 45");
     drift(&stage, Drift::HalfMissing);
     let failed = check().finish().await.expect_code(1);
-    assert_snapshot!(line(&failed.stdout), @"FAILED  coverage: 카페 near 신촌역, 10 requests: the API differs from what a run relies on: the search for 카페 returned only 13 of 26 known places");
+    assert_snapshot!(line(&failed.stdout), @"FAILED  coverage: 공원 near 신촌역, 10 requests: the API differs from what a run relies on: the search for 공원 returned only 14 of 28 known places; none of 3 known places is found by its name");
     let unknown = stage.program(&["check", "--coverage", "--station", "서울대"]).finish().await.expect_code(1);
     assert_snapshot!(line(&unknown.stdout), @r#"FAILED  coverage: no station is called "서울대""#);
 }

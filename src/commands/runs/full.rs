@@ -71,7 +71,9 @@ pub(super) fn as_text(full: &FullRun, price: Price) -> anyhow::Result<()> {
 fn canaries(found: &Map<String, Value>) -> anyhow::Result<()> {
     let findings = found.get("findings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let requests = counted(found.get("requests").and_then(Value::as_i64).unwrap_or(0), "request", "requests");
+    let is_finished = found.get("is_finished").and_then(Value::as_bool).unwrap_or(false);
     let number = match findings {
+        [] if !is_finished => "interrupted".to_owned(),
         [] => "the API does what the run relies on".to_owned(),
         findings => counted(i64::try_from(findings.len())?, "finding", "findings"),
     };

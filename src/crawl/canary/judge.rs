@@ -16,7 +16,10 @@ use crate::store::NamedPlace;
 const LIMITS: [u32; 2] = [44, 45];
 
 /// Minimum number of known places from which their absence says something.
-const FEW: usize = 5;
+const FEW: usize = 10;
+
+/// So many places may open at once, for example in a new building.
+const NEW_BUILDING: usize = 20;
 
 /// Distances on a map projection differ from the ellipsoid's by up to this many metres, and this share.
 const TOLERANCE_M: f64 = 2.0;
@@ -27,11 +30,6 @@ const SAME_SPOT_M: f64 = 30.0;
 
 fn finding(check: Check, consequence: Consequence, text: String) -> Finding {
     Finding { check, consequence, text }
-}
-
-/// Whether a finding only says that many known places are missing, which `--accept-closings` accepts.
-pub(super) fn is_about_closings(finding: &Finding) -> bool {
-    finding.check == Check::Known && finding.consequence == Consequence::NoClosings
 }
 
 /// A search has no usable answer. The cells of the run show whether it is the only one.
@@ -69,10 +67,15 @@ pub(super) fn radius(page: &Page, circle: Circle, coverage: Coverage) -> Option<
         Coverage::Station => Consequence::NoRun,
         Coverage::Complete => Consequence::NoClosings,
     };
-    (outside > 0).then(|| {
+    is_unbounded(outside, all).then(|| {
         let text = format!("a search by circle returned {outside} of {all} places outside the circle");
         finding(Check::Radius, consequence, text)
     })
+}
+
+/// Whether so many places lie outside that the area does not bound the result. A few strays do: a cell leaves them out.
+fn is_unbounded(outside: usize, all: usize) -> bool {
+    outside * 5 > all
 }
 
 /// The number of places outside an area, and of all.
@@ -120,7 +123,7 @@ pub(super) fn known(subject: &Subject, counted: u32, shown: &[Place]) -> Option<
     if are == 0 {
         return None;
     }
-    if count > are + are / 2 + FEW {
+    if count > are + are / 2 + NEW_BUILDING {
         let text = format!("the API counts {count} places for {keyword} where {are} are known");
         return Some(finding(Check::Known, Consequence::NoOpenings, text));
     }
@@ -200,13 +203,13 @@ pub(super) fn rect(rect: Rect, inside: usize, answer: &Answer, coverage: Coverag
         Err(why) => return found(format!("the API rejects a search by rectangle: {why}")),
     };
     let (outside, all) = outside(page, Area::Rect(rect));
-    if outside > 0 {
+    if is_unbounded(outside, all) {
         return found(format!("a search by rectangle returned {outside} of {all} places outside the rectangle"));
     }
     let least = inside.min(PAGE_SIZE as usize);
     let is_short = page.documents < least && (page.meta.total_count as usize) < inside;
     // A place or two may have closed between two requests.
-    if is_short && page.documents * 2 < least {
+    if is_short && least >= 4 && page.documents * 2 < least {
         return found(format!("a search by rectangle returned {} places where {inside} are", page.documents));
     }
     None
@@ -234,10 +237,10 @@ pub(super) fn names(answers: &[(&NamedPlace, Vec<Place>)]) -> Option<Finding> {
     let examples = renumbered.iter().map(String::as_str).collect::<Vec<_>>();
     match renumbered.len() {
         0 => {}
-        // One may have been registered anew.
+        // One may have been registered anew, or have a neighbour of the same name.
         1 => {
             let text = format!("a known place ({}) has another id", first_few(&examples));
-            return Some(finding(Check::Names, Consequence::NoOpenings, text));
+            return Some(finding(Check::Names, Consequence::Warning, text));
         }
         _ => {
             let text = format!("known places ({}) have other ids", first_few(&examples));

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::BYTE_ORDER_MARK;
 
 /// The fields of a document that are stored.
 const STORED: [&str; 10] = [
@@ -38,38 +40,42 @@ pub struct Form {
 }
 
 #[derive(Default, Deserialize)]
-struct Documents {
-    documents: Vec<BTreeMap<String, Value>>,
+struct Documents<'a> {
+    #[serde(borrow)]
+    documents: Vec<&'a RawValue>,
 }
+
+/// A document as its fields. One that is no object has none.
+type Document<'a> = BTreeMap<String, &'a RawValue>;
 
 /// The form of an answer. One that is no page has none.
 pub(in crate::kakao) fn of(body: &[u8]) -> Form {
-    let documents = serde_json::from_slice::<Documents>(body).unwrap_or_default().documents;
+    let text = String::from_utf8_lossy(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body));
+    let documents = serde_json::from_str::<Documents<'_>>(&text).unwrap_or_default().documents;
+    let documents: Vec<Document<'_>> =
+        documents.into_iter().map(|document| serde_json::from_str(document.get()).unwrap_or_default()).collect();
     let mut form = Form { distances_m: documents.iter().map(distance_m).collect(), ..Form::default() };
     if documents.is_empty() {
         return form;
     }
     for field in STORED.into_iter().chain(OTHERS) {
-        let values = || documents.iter().filter_map(|document| document.get(field));
-        match values().filter(|value| value.is_string() || value.is_number()).count() {
+        let starts = || documents.iter().filter_map(|document| document.get(field)?.get().bytes().next());
+        let is_number = |start: &u8| matches!(start, b'-' | b'0'..=b'9');
+        match starts().filter(|start| *start == b'"' || is_number(start)).count() {
             0 if STORED.contains(&field) => form.missing.push(field),
             0 => form.missing_others.push(field),
             some if some < documents.len() => form.missing_in_some.push(field),
             _ => {}
         }
-        if values().any(Value::is_number) {
+        if starts().any(|start| is_number(&start)) {
             form.numbers.push(field);
         }
     }
     form
 }
 
-fn distance_m(document: &BTreeMap<String, Value>) -> Option<f64> {
-    match document.get("distance")? {
-        Value::String(text) => text.trim().parse().ok(),
-        Value::Number(number) => number.as_f64(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
+fn distance_m(document: &Document<'_>) -> Option<f64> {
+    document.get("distance")?.get().trim_matches('"').trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -106,5 +112,15 @@ mod tests {
     fn an_answer_without_documents_misses_no_field() {
         assert_eq!(form(&[]), Form::default());
         assert_eq!(of(b"<html>"), Form::default());
+    }
+
+    #[test]
+    fn odd_answers_are_read_like_their_places() {
+        let whole = document("", "");
+        let page = |documents: &str| format!("\u{feff}{{\"documents\":[{documents}],\"meta\":{{}}}}");
+
+        assert_eq!(of(page(&document("phone", "\"\\ud800\"")).as_bytes()).missing, Vec::<&str>::new());
+        assert_eq!(of(page("null").as_bytes()).missing, STORED);
+        assert_eq!(of(page(&format!("{whole},null")).as_bytes()).missing_in_some.len(), 12);
     }
 }
