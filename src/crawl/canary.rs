@@ -154,7 +154,7 @@ impl<'a> Asking<'a> {
         let (shown, counts) = self.circle(search, &first).await?;
         self.variations(search, counts).await?;
         self.rectangle(search, &shown).await?;
-        self.large(search, first.documents == 0).await?;
+        self.large(search, judge::is_poor(&first)).await?;
         self.names().await
     }
 
@@ -235,13 +235,13 @@ impl<'a> Asking<'a> {
         Ok(())
     }
 
-    /// The largest circle, whose places are more than the API shows. If the other one is empty, it is judged as well.
-    async fn large(&mut self, search: Search<'a>, is_empty: bool) -> Result<(), Error> {
+    /// The largest circle, whose places are more than the API shows. If the other one has too few, it is judged as well.
+    async fn large(&mut self, search: Search<'a>, is_other_poor: bool) -> Result<(), Error> {
         let circle = Circle { radius_m: LARGE_RADIUS_M, ..self.subject.circle };
         let search = Search { area: Area::Circle(circle), ..search };
         let Some(Ok(first)) = self.get(search).await? else { return Ok(()) };
         self.found(judge::limit(first.meta));
-        if is_empty {
+        if is_other_poor {
             self.findings.extend(judge::fields(&first));
             self.found(judge::radius(&first, circle, self.subject.coverage));
             self.found(judge::distances(&first, circle.center));

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use insta::assert_snapshot;
 use nix::sys::signal::Signal;
 use sanggwond::domain::language::Language;
-use sanggwond::standin::{Drift, StandinPlace, Switches, World};
+use sanggwond::standin::{Drift, Fault, StandinPlace, Switches, World};
 
 use crate::support::Stage;
 use crate::support::program::Program;
@@ -251,6 +251,18 @@ async fn a_place_that_opens_after_a_run_without_rectangles_is_recorded_as_opened
 
     let changes = stage.texts("select format('%s %s', kind, place_id) from place_change where crawl_run_id > 1").await;
     assert_eq!(changes, ["opened 1501"]);
+}
+
+#[tokio::test]
+async fn a_count_of_four_billion_is_a_finding_and_no_bug() {
+    let stage = Stage::new(town(), STATIONS).await;
+    let most = r#"{"documents":[],"meta":{"is_end":true,"pageable_count":0,"total_count":4294967295}}"#;
+    stage.standin.script([Fault::Body(most.to_owned())]);
+
+    crawl(&stage, "station").finish().await.expect_code(3);
+
+    let reason = "the same search counted 0 places, and 4294967295 another time (no place was counted as missing)";
+    assert_eq!(stage.value::<String>("select reason from crawl_run").await, reason);
 }
 
 #[tokio::test]

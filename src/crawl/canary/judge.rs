@@ -18,6 +18,9 @@ const LIMITS: [u32; 2] = [44, 45];
 /// Minimum number of known places from which their absence says something.
 const FEW: usize = 10;
 
+/// Minimum number of documents from which a field that all of them lack says something.
+const FEW_DOCUMENTS: usize = 3;
+
 /// So many places may open at once, for example in a new building.
 const NEW_BUILDING: usize = 20;
 
@@ -41,9 +44,14 @@ pub(super) fn unanswered(why: &str) -> Finding {
     )
 }
 
+/// Whether an answer has too few documents to say something about all of them.
+pub(super) fn is_poor(page: &Page) -> bool {
+    page.documents < FEW_DOCUMENTS
+}
+
 /// A run without a stored field would erase that field of every place.
 pub(super) fn fields(page: &Page) -> Vec<Finding> {
-    let Some(form) = &page.form else { return Vec::new() };
+    let Some(form) = page.form.as_ref().filter(|_| !is_poor(page)) else { return Vec::new() };
     let say = |fields: &[&str], consequence, text: fn(&str) -> String| {
         (!fields.is_empty()).then(|| finding(Check::Fields, consequence, text(&first_few(fields))))
     };
@@ -73,9 +81,9 @@ pub(super) fn radius(page: &Page, circle: Circle, coverage: Coverage) -> Option<
     })
 }
 
-/// Whether so many places lie outside that the area does not bound the result. A few strays do: a cell leaves them out.
+/// Whether so many places lie outside that the area does not bound the result. A stray one says nothing: a cell leaves it out.
 fn is_unbounded(outside: usize, all: usize) -> bool {
-    outside * 5 > all
+    outside > 1 && outside * 5 > all
 }
 
 /// The number of places outside an area, and of all.
@@ -140,7 +148,8 @@ pub(super) fn known(subject: &Subject, counted: u32, shown: &[Place]) -> Option<
 pub(super) fn count(counts: &[u32]) -> Option<Finding> {
     let (least, most) = (*counts.iter().min()?, *counts.iter().max()?);
     let difference = most - least;
-    let is_small = difference <= 1 || difference * 20 <= most;
+    // The API may count anything, so the product may not fit.
+    let is_small = difference <= 1 || u64::from(difference) * 20 <= u64::from(most);
     let consequence = if is_small { Consequence::Warning } else { Consequence::NoClosings };
     let text = format!("the same search counted {least} places, and {most} another time");
     (difference > 0).then(|| finding(Check::Count, consequence, text))

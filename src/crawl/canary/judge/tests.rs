@@ -93,6 +93,8 @@ fn a_run_without_a_stored_field_is_refused_and_one_without_another_warns() {
     let with = |form: Form| follows(fields(&Page { form: Some(form), ..page(places(1..=3), 3) }));
 
     assert_eq!(with(Form { missing: vec!["phone"], ..Form::default() }), Some(Consequence::NoRun));
+    let two = Page { form: Some(Form { missing: vec!["phone"], ..Form::default() }), ..page(places(1..=2), 2) };
+    assert_eq!(fields(&two), [], "two documents say nothing about all of them");
     assert_eq!(with(Form { missing_others: vec!["distance"], ..Form::default() }), Some(Consequence::Warning));
     assert_eq!(with(Form { missing_in_some: vec!["phone"], ..Form::default() }), Some(Consequence::Warning));
     assert_eq!(with(Form { numbers: vec!["x", "y"], ..Form::default() }), Some(Consequence::Warning));
@@ -116,6 +118,7 @@ fn distances_are_compared_with_those_that_are_measured() {
 fn a_circle_that_does_not_bound_the_result_refuses_a_run_by_station() {
     let outside = page(places(1..=15), 15);
     assert_eq!(radius(&outside, circle(118), Coverage::Station), None, "three strays of fifteen");
+    assert_eq!(radius(&page(places(15..=15), 1), circle(100), Coverage::Station), None, "a stray that is alone");
 
     assert_eq!(follows(radius(&outside, circle(100), Coverage::Station)), Some(Consequence::NoRun));
     assert_eq!(follows(radius(&outside, circle(100), Coverage::Complete)), Some(Consequence::NoClosings));
@@ -150,6 +153,8 @@ fn a_count_that_wobbles_holds_closings_and_a_place_that_opened_just_now_does_not
     assert_eq!(follows(count(&[20, 24, 20])), Some(Consequence::NoClosings));
     assert_eq!(follows(count(&[20, 21])), Some(Consequence::Warning));
     assert_eq!(follows(count(&[100, 104])), Some(Consequence::Warning));
+    assert_eq!(follows(count(&[0, u32::MAX])), Some(Consequence::NoClosings), "whatever the API counts");
+    assert_eq!(follows(count(&[u32::MAX, u32::MAX - 1])), Some(Consequence::Warning));
 }
 
 #[test]
