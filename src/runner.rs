@@ -88,7 +88,7 @@ pub struct Settings {
     pub quotas: Quotas,
     /// When a place that was not found is considered closed.
     pub rules: Rules,
-    /// How a run takes what its canaries find.
+    /// Whether what its canaries find has consequences for a run.
     pub heed: Heed,
     /// Time limit for the last requests and writes after the stop token was cancelled.
     pub grace: Duration,

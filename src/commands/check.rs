@@ -36,7 +36,7 @@ pub(super) struct Options {
     /// Only send a test to the receivers of `notify`
     #[arg(long, conflicts_with_all = ["coverage", "settings"])]
     notify: bool,
-    /// Around which station; the suffix 역 may be omitted
+    /// The station around which --coverage asks; the suffix 역 may be omitted
     #[arg(long, value_name = "NAME", requires = "coverage", value_parser = text::name)]
     station: Option<String>,
 }

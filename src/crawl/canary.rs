@@ -35,7 +35,7 @@ pub const KNOWN_PLACES: usize = 28;
 /// The radius of the larger search: the largest that the API accepts.
 const LARGE_RADIUS_M: u32 = 20_000;
 
-/// How a run takes the findings.
+/// Whether the findings have consequences for a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Heed {
     /// Each has its consequence.
@@ -75,7 +75,7 @@ pub struct Plan {
     pub subject: Subject,
     /// The cells of the run if rectangles are of no use.
     pub around_stations: Vec<PlannedCell>,
-    /// How the findings are taken.
+    /// Whether the findings have consequences.
     pub heed: Heed,
     /// Number of requests of earlier attempts, which were interrupted.
     pub earlier_requests: u32,
@@ -84,7 +84,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The findings as the run takes them.
+    /// The findings, each with the consequence that it has for this run.
     fn heeded(&self, canaries: Canaries) -> Canaries {
         canaries.accepting(|finding| match self.heed {
             Heed::Obeyed => self.are_closings_accepted && finding.is_about_missing_places(),
@@ -92,8 +92,8 @@ impl Plan {
         })
     }
 
-    /// Sends the canaries. Returns what they found, as the run takes it, and the reason if one ended the run before all of
-    /// them were sent.
+    /// Sends the canaries. Returns the findings, each with the consequence that it has for this run, and the error if one came
+    /// before all of them were sent.
     pub(super) async fn ask(
         &self,
         api: &Api,
