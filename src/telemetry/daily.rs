@@ -142,8 +142,8 @@ mod tests {
 
     use super::*;
 
-    /// 2026-11-27 in UTC.
-    const DAY: i64 = 1_795_737_600;
+    /// 2026-03-01 in UTC. The appender has the real clock, so on any other day it writes to a file of another name.
+    const DAY: i64 = 1_772_323_200;
 
     fn then() -> DateTime<Utc> {
         DateTime::from_timestamp(DAY, 0).unwrap()
@@ -156,12 +156,12 @@ mod tests {
     #[test]
     fn a_link_a_pipe_or_a_folder_in_place_of_the_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, victim) = (folder.path().join("sanggwond.2026-11-27.log"), folder.path().join("victim"));
+        let (file, victim) = (folder.path().join("sanggwond.2026-03-01.log"), folder.path().join("victim"));
         fs::write(&victim, "old").unwrap();
         let refusal = || Daily::open(folder.path(), then).unwrap_err().to_string();
 
         symlink(&victim, &file).unwrap();
-        assert_eq!(refusal(), "sanggwond.2026-11-27.log is a symbolic link; remove it");
+        assert_eq!(refusal(), "sanggwond.2026-03-01.log is a symbolic link; remove it");
         fs::remove_file(&file).unwrap();
         fs::hard_link(&victim, &file).unwrap();
         assert!(refusal().contains("has a second name elsewhere"));
@@ -179,15 +179,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for day in 1..=28 {
-            fs::write(path(&format!("sanggwond.2026-10-{day:02}.log")), "").unwrap();
+            fs::write(path(&format!("sanggwond.2026-02-{day:02}.log")), "").unwrap();
         }
+        fs::write(path("sanggwond.2026-03-01.log"), "").unwrap();
         for other in ["sanggwond.2026-01-01.log.gz", "sanggwond.old.log", "sanggwond.2026-1-1.log", "notes", "a.log"] {
             fs::write(path(other), "").unwrap();
         }
         symlink("notes", path("sanggwond.2026-01-02.log")).unwrap();
         fs::create_dir(path("sanggwond.2026-01-03.log")).unwrap();
         for day in 3..=5 {
-            fs::write(path(&format!("sanggwond.2026-02-0{day}.log")), "").unwrap();
+            fs::write(path(&format!("sanggwond.2025-12-0{day}.log")), "").unwrap();
         }
         let before = names(folder.path());
 
@@ -195,8 +196,8 @@ mod tests {
 
         let after = names(folder.path());
         let gone: Vec<_> = before.difference(&after).collect();
-        assert_eq!(gone, ["sanggwond.2026-02-03.log", "sanggwond.2026-02-04.log"]);
-        assert!(after.contains("sanggwond.2026-11-27.log"));
+        assert_eq!(gone, ["sanggwond.2025-12-03.log", "sanggwond.2025-12-04.log", "sanggwond.2025-12-05.log"]);
+        assert_eq!(after.iter().filter(|name| is_named(name)).count(), KEPT + 2, "and the link and the folder");
     }
 
     #[test]
@@ -218,7 +219,7 @@ mod tests {
             DateTime::from_timestamp(SECONDS.load(Ordering::Relaxed), 0).unwrap()
         }
         let folder = tempfile::tempdir().unwrap();
-        symlink("/dev/null", folder.path().join("sanggwond.2026-11-28.log")).unwrap();
+        symlink("/dev/null", folder.path().join("sanggwond.2026-03-02.log")).unwrap();
         let mut daily = Daily::open(folder.path(), clock).unwrap();
 
         daily.write_all(b"friday\n").unwrap();
@@ -227,6 +228,6 @@ mod tests {
         SECONDS.fetch_add(24 * 60 * 60, Ordering::Relaxed);
         daily.write_all(b"sunday\n").unwrap();
 
-        assert_eq!(refused.to_string(), "sanggwond.2026-11-28.log is a symbolic link; remove it");
+        assert_eq!(refused.to_string(), "sanggwond.2026-03-02.log is a symbolic link; remove it");
     }
 }
