@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use super::output::print;
 use super::{Context, Exit};
 use crate::app::{self, Database};
+use crate::http_client;
 use crate::store::SILENT_AFTER;
-use crate::{clock, http_client};
 
 /// Time limit for the response of the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,14 +44,13 @@ async fn ask(listen: SocketAddr) -> anyhow::Result<Exit> {
 async fn look(database: &Database) -> anyhow::Result<Exit> {
     database.require_tables().await?;
     let host = app::host();
-    let age = database.store.last_beat(&host).await?.map(|beat| clock::now() - beat);
-    Ok(match age {
-        Some(age) if age <= SILENT_AFTER => {
-            print(&format!("ok: the daemon on {host} was alive {} s ago", age.num_seconds().max(0)))?;
+    Ok(match database.store.silence_s(&host).await? {
+        Some(silence_s) if silence_s <= SILENT_AFTER.as_secs_f64() => {
+            print(&format!("ok: the daemon on {host} was alive {:.0} s ago", silence_s.max(0.0)))?;
             Exit::Done
         }
-        Some(age) => {
-            print(&format!("unhealthy: no heartbeat of the daemon on {host} for {} s", age.num_seconds()))?;
+        Some(silence_s) => {
+            print(&format!("unhealthy: no heartbeat of the daemon on {host} for {silence_s:.0} s"))?;
             Exit::Failed
         }
         None => {

@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
     let scope = RequestedScope { stations: station.clone(), keywords: keyword.clone(), failed: *failed };
     reading(context, async |database| {
         let request = database.store.request_run(&scope, &app::operator()).await?;
-        let daemons = database.store.daemons_alive(crate::clock::now()).await?;
+        let daemons = database.store.daemons_alive().await?;
         print(&match daemons {
             0 => format!("request {} is stored, but no daemon is alive: start one; it expires after a day", request.0),
             _ => format!("request {} is stored; a daemon answers it within 10 s if no run is at work", request.0),

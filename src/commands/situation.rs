@@ -22,7 +22,7 @@ use crate::domain::words::{count, counted};
 use crate::notify;
 use crate::scheduler::decide::Past;
 use crate::scheduler::standing::{Standing, standing};
-use crate::store::{ChangeCounts, DaemonRow, HistoryRow, SILENT_AFTER, Store, Undelivered, UnfinishedRun};
+use crate::store::{ChangeCounts, DaemonRow, HistoryRow, Store, Undelivered, UnfinishedRun};
 
 /// Number of runs among which the last full one is looked for.
 const LOOK_BACK: i64 = 200;
@@ -130,7 +130,7 @@ fn verdict(standing: Standing) -> String {
 /// What people read: headings, each with a text. The first is the verdict.
 pub(super) fn lines(of: &Situation, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let line = |head, text: String| (head, visible(&text).into_owned());
-    let mut lines = vec![line("verdict", of.verdict.clone()), line("daemons", daemons(&of.daemons, now))];
+    let mut lines = vec![line("verdict", of.verdict.clone()), line("daemons", daemons(&of.daemons))];
     lines.extend(of.unfinished_runs.iter().map(|run| {
         line(if run.status == Status::Running.as_str() { "at work" } else { "unfinished" }, at_work(run, now))
     }));
@@ -165,8 +165,8 @@ pub(super) fn lines(of: &Situation, now: DateTime<Utc>) -> Vec<(&'static str, St
     lines
 }
 
-fn daemons(rows: &[DaemonRow], now: DateTime<Utc>) -> String {
-    let alive: Vec<_> = rows.iter().filter(|row| now - row.heartbeat_at <= SILENT_AFTER).collect();
+fn daemons(rows: &[DaemonRow]) -> String {
+    let alive: Vec<_> = rows.iter().filter(|row| row.is_alive).collect();
     let named =
         alive.iter().map(|row| format!("{} (version {}, since {})", row.host, row.version, in_seoul(row.started_at)));
     match alive.len() {

@@ -1,14 +1,18 @@
 //! The table `daemon`: one row per running daemon.
+//!
+//! Whether a daemon is alive is decided by the clock of the database alone (`seen_at`): the clocks of two machines may disagree.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use super::{Error, Store};
 
 /// A daemon whose row is older than this is not alive. It updates its row every 30 s; two updates may be missed.
-pub const SILENT_AFTER: TimeDelta = TimeDelta::seconds(90);
+pub const SILENT_AFTER: Duration = Duration::from_secs(90);
 
 /// The row of a daemon is deleted after this long without a heartbeat.
-const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(1);
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
 /// The key of a daemon's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +24,12 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn register_daemon(&self, host: &str, now: DateTime<Utc>) -> Result<DaemonId, Error> {
-        sqlx::query!("delete from daemon where heartbeat_at < $1", now - FORGOTTEN_AFTER).execute(&self.pool).await?;
+        sqlx::query!(
+            "delete from daemon where seen_at < clock_timestamp() - $1::float8 * interval '1 second'",
+            FORGOTTEN_AFTER.as_secs_f64()
+        )
+        .execute(&self.pool)
+        .await?;
         let id = sqlx::query_scalar!(
             "insert into daemon (host, version, started_at, heartbeat_at) values ($1, $2, $3, $3) returning daemon_id",
             host,
@@ -66,10 +75,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn daemons_alive(&self, now: DateTime<Utc>) -> Result<i64, Error> {
+    pub async fn daemons_alive(&self) -> Result<i64, Error> {
         let alive = sqlx::query_scalar!(
-            r#"select count(*) as "alive!" from daemon where heartbeat_at > $1"#,
-            now - SILENT_AFTER
+            r#"select count(*) as "alive!" from daemon
+             where seen_at > clock_timestamp() - $1::float8 * interval '1 second'"#,
+            SILENT_AFTER.as_secs_f64()
         );
         Ok(alive.fetch_one(&self.pool).await?)
     }
@@ -82,26 +92,28 @@ impl Store {
         Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "clock!""#).fetch_one(&self.pool).await?)
     }
 
-    /// The latest of the clocks of the database and of all daemons that are alive by the clock of the database.
+    /// The latest of the clocks of the database and of all daemons that are alive.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn latest_clock(&self) -> Result<DateTime<Utc>, Error> {
         let latest = sqlx::query_scalar!(
             r#"select greatest(clock_timestamp(), max(heartbeat_at)) as "latest!" from daemon
-             where seen_at > clock_timestamp() - $1::int * interval '1 second'"#,
-            i32::try_from(SILENT_AFTER.num_seconds()).unwrap_or(i32::MAX)
+             where seen_at > clock_timestamp() - $1::float8 * interval '1 second'"#,
+            SILENT_AFTER.as_secs_f64()
         );
         Ok(latest.fetch_one(&self.pool).await?)
     }
 
-    /// The last heartbeat of a daemon on `host`.
+    /// For how many seconds the daemon on `host` has been silent; `None` if there is none.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn last_beat(&self, host: &str) -> Result<Option<DateTime<Utc>>, Error> {
-        Ok(sqlx::query_scalar!("select max(heartbeat_at) from daemon where host = $1", host)
-            .fetch_one(&self.pool)
-            .await?)
+    pub async fn silence_s(&self, host: &str) -> Result<Option<f64>, Error> {
+        let silence = sqlx::query_scalar!(
+            "select extract(epoch from clock_timestamp() - max(seen_at))::float8 from daemon where host = $1",
+            host
+        );
+        Ok(silence.fetch_one(&self.pool).await?)
     }
 }

@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Error, Store};
+use super::{Error, SILENT_AFTER, Store};
 use crate::clock;
 
 /// A daemon, from its row.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "named like the columns, which are documented")]
+#[expect(missing_docs, reason = "named like the columns, which are documented, except `is_alive`")]
 pub struct DaemonRow {
     pub host: String,
     pub version: String,
@@ -18,6 +18,7 @@ pub struct DaemonRow {
     pub heartbeat_at: DateTime<Utc>,
     #[serde(serialize_with = "clock::serialize_option")]
     pub next_tick: Option<DateTime<Utc>>,
+    pub is_alive: bool,
 }
 
 /// An unfinished run.
@@ -60,14 +61,17 @@ pub struct ChangeCounts {
 }
 
 impl Store {
-    /// All daemons with a row, the one with the newest heartbeat first.
+    /// All daemons with a row, the one that was heard of last first.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn daemons(&self) -> Result<Vec<DaemonRow>, Error> {
         let rows = sqlx::query_as!(
             DaemonRow,
-            "select host, version, started_at, heartbeat_at, next_tick from daemon order by heartbeat_at desc, daemon_id"
+            r#"select host, version, started_at, heartbeat_at, next_tick,
+                 seen_at > clock_timestamp() - $1::float8 * interval '1 second' as "is_alive!"
+             from daemon order by seen_at desc, daemon_id"#,
+            SILENT_AFTER.as_secs_f64()
         );
         Ok(rows.fetch_all(&self.pool).await?)
     }

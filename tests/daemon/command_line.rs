@@ -255,7 +255,7 @@ async fn health_succeeds_while_a_daemon_runs_on_this_host() {
 
     stage.program(&["health"]).finish().await.expect_code(0);
 
-    stage.execute("update daemon set heartbeat_at = heartbeat_at - interval '100 seconds'").await;
+    stage.execute("update daemon set seen_at = seen_at - interval '100 seconds'").await;
     let silent = stage.program(&["health"]).finish().await.expect_code(1);
     assert!(silent.stdout.contains("no heartbeat of the daemon"), "{}", silent.stdout);
     daemon.terminate().await.expect_code(0);

@@ -79,6 +79,24 @@ async fn the_screen_shows_daemons_the_last_run_the_pause_and_what_waits() {
 }
 
 #[tokio::test]
+async fn a_daemon_is_alive_whatever_the_clock_of_its_machine_says() {
+    let stage = Stage::small().await;
+    let mut days_behind = stage.daemon_from("2026-11-24 00:00:00").start();
+    days_behind.says("run 1 ended as succeeded").await;
+    let request = shell(&stage, &["request"]).finish().await.expect_code(0).stdout;
+    days_behind.says("run 2 ended as succeeded").await;
+
+    let other = stage.program(&[]).start();
+    stage.becomes_true("select count(*) = 2 and min(daemon_id) = 1 from daemon").await;
+    let screen = shell(&stage, &["status"]).finish().await.stdout;
+
+    assert!(request.contains("a daemon answers it within 10 s"), "{request}");
+    assert!(line(&screen, "daemons").starts_with("2 alive: "), "{screen}");
+    days_behind.terminate().await.expect_code(0);
+    other.terminate().await.expect_code(0);
+}
+
+#[tokio::test]
 async fn a_run_is_followed_from_another_machine_with_its_pause_until_it_ends() {
     let stage = Stage::small().await;
     stage.program(&["migrate"]).finish().await.expect_code(0);
