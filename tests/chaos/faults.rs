@@ -25,7 +25,7 @@ pub(crate) async fn run(plan: &Plan, findings: &mut Findings) {
     ];
     stage.standin.set(Switches { fault_share: 0.05, fault_kinds, ..Switches::default() });
 
-    let crawl = crawl(&stage).set("SANGGWOND_KAKAO__TIMEOUT", "500ms").start();
+    let crawl = crawl(&stage).set("SANGGWOND_KAKAO__TIMEOUT", "2s").start();
     let finished = crawl.finish_within(std::time::Duration::from_mins(10)).await.expect_code(0);
 
     plan.scene.check(&stage, findings).await;

@@ -88,6 +88,6 @@ async fn settled(stage: &Stage) {
     while stage.standin.requests() > arrived {
         arrived = stage.standin.requests();
         // The absence of requests can only be observed by waiting.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

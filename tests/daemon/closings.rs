@@ -272,8 +272,9 @@ async fn an_unfinished_run_does_not_prove_a_station_complete_that_moved_meanwhil
     let stage = Stage::new(crowd(100..140), stations).await;
     stage.standin.set(Switches { faults_for: vec![("공원".to_owned(), Fault::Hang)], ..Switches::default() });
     let limited = &["crawl", "--station", "서울역", "--station", "섬역"];
-    let mut running = stage.program(limited).set("SANGGWOND_LOG__FILTER", "info,sanggwond::store=debug").start();
-    running.says("writing 2 cells took").await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
+    let running = stage.program(limited).start();
+    stage.becomes_true("select coalesce(max(cells_done), 0) = 2 from crawl_run").await;
     running.kill().await;
     stage.standin.set(Switches::default());
     stage.set_stations(&stations.replace("37.5547", "37.5507"));

@@ -168,9 +168,10 @@ async fn a_part_a_resumed_run_and_one_without_the_setting_send_none() {
 
     let before = stage.standin.requests();
     stage.standin.hold();
-    let running = crawl(&stage, "station").start();
+    let mut running = crawl(&stage, "station").start();
     stage.standin.reached(before + 1).await;
     running.signal(Signal::SIGTERM);
+    running.says("SIGTERM received").await;
     stage.standin.release();
     running.finish().await.expect_code(4);
     assert!(!stage.value::<bool>(canaries).await, "stopped while it asked");

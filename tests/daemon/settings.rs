@@ -12,7 +12,7 @@ use crate::support::{Stage, skip};
 /// All settings of a role or a database that could break our statements.
 const PERVERSE: &[&str] = &[
     "search_path = nowhere, pg_catalog",
-    "statement_timeout = '20ms'",
+    "statement_timeout = '100ms'",
     "lock_timeout = '1ms'",
     "idle_in_transaction_session_timeout = '1ms'",
     "idle_session_timeout = '1s'",
@@ -45,7 +45,7 @@ const PERVERSE: &[&str] = &[
 ];
 
 /// The same for settings of newer PostgreSQL versions.
-const NEWER: [(&str, &str); 2] = [("transaction_timeout", "20ms"), ("restrict_nonsystem_relation_kind", "view")];
+const NEWER: [(&str, &str); 2] = [("transaction_timeout", "100ms"), ("restrict_nonsystem_relation_kind", "view")];
 
 /// Stored places, listings, changes and runs in an exact form that does not depend on the settings of the session.
 const STORED: &str = "select string_agg(line, e'\n' order by line collate \"C\") from (

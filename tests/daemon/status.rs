@@ -100,14 +100,19 @@ async fn a_daemon_is_alive_whatever_the_clock_of_its_machine_says() {
 async fn a_run_is_followed_from_another_machine_with_its_pause_until_it_ends() {
     let stage = Stage::small().await;
     stage.program(&["migrate"]).finish().await.expect_code(0);
-    let follow = shell(&stage, &["runs", "--follow"]).start();
+    let seen = stage.folder.path().join("followed");
+    let follow = shell(&stage, &["runs", "--follow"]).start_into(std::fs::File::create(&seen).unwrap());
+    while std::fs::read_to_string(&seen).unwrap().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
     stage.standin.script([Fault::Throttled { retry_after: Some("8".to_owned()) }]);
     let crawl = stage.program(&["crawl"]).start();
     stage.becomes_true("select coalesce(bool_or(pause_reason is not null), false) from crawl_run").await;
 
     let screen = status(&stage, 4).await;
     crawl.finish().await.expect_code(0);
-    let followed = follow.finish().await.expect_code(0).stdout;
+    follow.finish().await.expect_code(0);
+    let followed = std::fs::read_to_string(&seen).unwrap();
 
     let at_work = line(&screen, "at work");
     assert!(at_work.starts_with("run 1 (manual) on ") && at_work.contains("waiting for "), "{at_work}");
