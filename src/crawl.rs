@@ -90,7 +90,7 @@ pub enum Error {
     Invalid(String),
     /// The API no longer does what the run relies on.
     #[error(
-        "the API has changed, so no cell was searched: {0} (a run by hand with --accept-drift is started all the same)"
+        "the API has changed, so no cell was searched: {0} (to crawl all the same: `sanggwond crawl --accept-drift`)"
     )]
     Drift(String),
     /// The database failed, or another process has taken over the run.

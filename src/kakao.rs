@@ -287,6 +287,7 @@ impl Client {
         // A request that was given up may have been sent.
         traffic.requests += if answer.is_some() { sent } else { 1 };
         let Some(answer) = answer else { return Err(Error::Stopped) };
+        settle(allowance, sent).await;
         match Attempts::new(NonZeroU32::MIN, Duration::ZERO).next(answer, gate::Blame::Page) {
             Next::Page(page) => Ok(page),
             Next::Fail(error) => Err(error),

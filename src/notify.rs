@@ -87,7 +87,7 @@ impl Notifier {
             loop {
                 interval.tick().await;
                 // Errors are ignored, here and below: the scheduler logs that the database is unreachable.
-                store.note_late_runs(self.late_after, clock::now()).await.ok();
+                store.unless_lost(store.note_late_runs(self.late_after, clock::now())).await.ok();
             }
         };
         let sending = futures_util::future::join_all(self.receivers.iter().map(|receiver| async move {
@@ -95,7 +95,7 @@ impl Notifier {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 interval.tick().await;
-                while let Ok(true) = self.deliver(receiver, store).await {}
+                while let Ok(true) = store.unless_lost(self.deliver(receiver, store)).await {}
             }
         }));
         let (never, _): (Infallible, Vec<Infallible>) = tokio::join!(noting, sending);

@@ -207,7 +207,8 @@ impl Runner {
         self.progress.end();
         let (end, counts) = concluded?;
         let in_requests = self.client.gate().usage().in_requests.saturating_sub(before.in_requests);
-        let report = Report { run: fence.run, end, counts, elapsed: started.elapsed(), in_requests };
+        let is_database_lost = ending.is_loss_of_the_database();
+        let report = Report { run: fence.run, end, counts, elapsed: started.elapsed(), in_requests, is_database_lost };
         report.log(ending.is_wanted());
         self.meters.observe(&report);
         Ok(report)

@@ -25,7 +25,7 @@ use crate::clock;
 use crate::domain::run::{Outage, RequestedScope, RunId, RunRecord, RunRequest, Scope, Status, Trigger};
 use crate::domain::schedule::Schedule;
 use crate::runner::{self, Assignment, Request, Runner};
-use crate::store::{self, DaemonId, RunLock};
+use crate::store::{self, DaemonId, RunLock, SchemaState};
 use crate::systemd;
 use crate::telemetry::chain;
 use decide::{Clocks, Decision, Past, Windows, is_doubtful, next_decision};
@@ -110,7 +110,7 @@ impl Scheduler {
                     let has_request = tokio::select! {
                         biased;
                         () = stop.cancelled() => return,
-                        has_request = self.runner.store.has_request() => has_request,
+                        has_request = self.runner.store.unless_lost(self.runner.store.has_request()) => has_request,
                     };
                     // Errors are ignored here: the next heartbeat finds them.
                     if !has_request.unwrap_or(false) {
@@ -148,13 +148,15 @@ impl Scheduler {
             let claimed = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                claimed = self.claim(is_start) => claimed?,
+                claimed = self.runner.store.unless_lost(self.claim(is_start)) => claimed?,
             };
             let Some((decision, mut lock)) = claimed else { return Ok(()) };
             is_start = false;
             let acted = self.act(decision, outage, &mut lock, stop).await;
             lock.release().await;
-            acted?;
+            if !acted? {
+                return Ok(());
+            }
         }
     }
 
@@ -178,6 +180,11 @@ impl Scheduler {
         };
         self.end_lock_wait();
         self.waiting.set(None);
+        // A backup that was restored, or a new primary, may lack the last migrations.
+        if let SchemaState::Behind(missing) = self.runner.store.schema_state().await? {
+            lock.release().await;
+            return Err(store::Error::OlderSchema(missing));
+        }
         // While we hold the lock no other process works on a run, so a run that is still `running` is dead, and the history
         // does not change.
         self.runner.store.interrupt_crashed_runs(clock::now()).await?;
@@ -239,43 +246,48 @@ impl Scheduler {
         Ok(request.map_or(Decision::Wait, Decision::Answer))
     }
 
+    /// Carries out a decision. `false` if it could not be: then the next one waits for the next heartbeat.
     async fn act(
         &self,
         decision: Decision,
         outage: Option<&Outage>,
         lock: &mut RunLock,
         stop: &CancellationToken,
-    ) -> Result<(), store::Error> {
+    ) -> Result<bool, store::Error> {
         let store = &self.runner.store;
         let assignment = match decision {
-            Decision::Wait => return Ok(()),
+            Decision::Wait => return Ok(false),
             Decision::Skip { tick, reason } => {
                 info!(%tick, "skipped the tick {tick}: {reason}");
-                return store.skip_tick(tick, &reason, &self.runner.settings.host, clock::now()).await;
+                store.skip_tick(tick, &reason, &self.runner.settings.host, clock::now()).await?;
+                return Ok(true);
             }
             Decision::Abandon(run, reason) => {
                 warn!(run.id = run.0, "abandoned run {run}: {reason}");
-                return store.abandon_run(run, &reason, clock::now()).await;
+                store.abandon_run(run, &reason, clock::now()).await?;
+                return Ok(true);
             }
             Decision::Tie { run, tick } => {
                 info!(run.id = %run, %tick, "manual run {run} counts for the tick {tick}");
-                return store.tie_run(run, tick).await;
+                store.tie_run(run, tick).await?;
+                return Ok(true);
             }
             Decision::Untie(run) => {
                 warn!(
                     run.id = run.0,
                     "removed the tick from run {run}, because the clock was ahead when it was recorded; the tick is decided again"
                 );
-                return store.untie_run(run).await;
+                store.untie_run(run).await?;
+                return Ok(true);
             }
             Decision::Resume(run) => Assignment::Resume(run),
             Decision::Start { tick, trigger } => {
                 let late_because = outage.map(|outage| outage.until(clock::now()));
                 Assignment::Open(Request { scheduled_for: Some(tick), late_because, ..Request::new(trigger) })
             }
-            Decision::Answer(request) => return self.answer(request, lock, stop).await,
+            Decision::Answer(request) => return self.answer(request, lock, stop).await.map(|()| true),
         };
-        self.execute(&assignment, lock, stop).await.map(drop)
+        Ok(self.execute(&assignment, lock, stop).await?.is_none())
     }
 
     /// Answers a request: with a run, or with a row that says why there is none.
@@ -321,7 +333,10 @@ impl Scheduler {
     ) -> Result<Option<String>, store::Error> {
         let store = &self.runner.store;
         match self.runner.run(lock, assignment, stop).await {
-            Ok(_) => store::timed("deleting old runs", store.forget_old_runs(self.keep_runs)).await.map(|()| None),
+            Ok(_) => {
+                let deleting = store.unless_lost(store.forget_old_runs(self.keep_runs));
+                store::timed("deleting old runs", deleting).await.map(|()| None)
+            }
             Err(runner::Error::Store(error)) => Err(error),
             Err(error @ runner::Error::Stopped) => {
                 warn!("no run was started: {error}");
@@ -338,7 +353,8 @@ impl Scheduler {
     async fn stamp(&self, daemon: &Cell<Option<DaemonId>>) {
         loop {
             // Errors are ignored here: `watch` logs that the database is unreachable.
-            daemon.set(self.stamp_once(daemon.get()).await.unwrap_or(daemon.get()));
+            let stamped = self.runner.store.unless_lost(self.stamp_once(daemon.get())).await;
+            daemon.set(stamped.unwrap_or(daemon.get()));
             tokio::time::sleep(STAMP).await;
         }
     }

@@ -15,6 +15,7 @@ mod hosts;
 mod inventory;
 mod known;
 mod lock;
+mod lost;
 mod misses;
 mod notices;
 mod owners;
@@ -200,6 +201,9 @@ pub enum Error {
     /// The database was migrated by a newer version.
     #[error("the database has migration {0}, which this version does not know; install the newer version again")]
     NewerSchema(i64),
+    /// The database lacks migrations.
+    #[error("migrations are missing in the database ({0}): restart the daemon, or run `sanggwond migrate`")]
+    OlderSchema(usize),
     /// The database was migrated by an unreleased build.
     #[error(
         "migration {0} of the database differs from that of this version: an unreleased build created the tables; use another \
@@ -212,6 +216,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a session belongs to was the primary, and is not any more.
+    fn replaced() -> Self {
+        sqlx::Error::Io(std::io::Error::other("the primary is another server now")).into()
+    }
+
     /// Whether the database refused a value of the statement; the same statement with other values may succeed.
     fn is_refusal(&self) -> bool {
         matches!(self, Self::Statement(cause) if cause.is_refusal())
@@ -235,6 +244,7 @@ impl Error {
             | Self::Stranger { .. }
             | Self::Unknown { .. }
             | Self::NewerSchema(_)
+            | Self::OlderSchema(_)
             | Self::ForeignSchema(_)
             | Self::Superseded(_) => false,
         }
@@ -260,6 +270,8 @@ pub struct Fence {
     pub run: RunId,
     /// How many times the run had been resumed when it was claimed.
     pub resumed_count: i32,
+    /// That of the primary on which it was claimed ([`Store::generation`]).
+    pub generation: u64,
 }
 
 /// The numbers of rows that a batch changed.

@@ -4,8 +4,10 @@ mod progress;
 mod summary;
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -13,11 +15,16 @@ use super::{Context, Exit, Format, Misuse, consent, due, exit_of_run};
 use crate::app::{self, Database, Equipment, Obstacle};
 use crate::clock;
 use crate::crawl::canary::Heed;
+use crate::crawl::plan;
 use crate::crawl::review::rules::Guard;
 use crate::domain::run::{RunId, RunRecord, Scope, Trigger};
 use crate::domain::text;
 use crate::runner::{self, Assignment, Preview, Report, Request, Retiring, Runner};
 use crate::store::{RunLock, Store};
+
+/// How long a database that was lost is waited for, and the pause between two attempts.
+const PATIENCE: Duration = Duration::from_mins(10);
+const LOCK_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -36,7 +43,7 @@ pub(super) struct Options {
         conflicts_with_all = ["station", "keyword", "retire"]
     )]
     failed: Option<FailedOf>,
-    /// Abandon unfinished runs and start a new one; if that is limited, unfinished full runs are kept
+    /// Give up unfinished runs and start a new one. With --station, --keyword or --failed, unfinished full runs are kept
     #[arg(long)]
     fresh: bool,
     /// Retire the stations and keywords that were removed from the configuration, and change the radius, without asking
@@ -135,9 +142,61 @@ async fn crawl(context: &Context, options: &Options, database: &Database) -> any
     let agreed = agree(context, options, &runner).await?;
     runner.settings.retiring = Retiring::Confirmed;
     let mut lock = database.lock().await?;
-    let report = under_lock(context, options, (&runner, agreed.as_ref()), &mut lock).await;
+    let began = clock::now();
+    let report = match under_lock(options, (&runner, agreed.as_ref())).await {
+        Ok(assignment) => execute(context, &runner, &assignment, &mut lock).await,
+        Err(error) => Err(error),
+    };
     lock.release().await;
+    go_on(context, &runner, began, report).await
+}
+
+/// Goes on with a run whenever the database was lost and is back, as a daemon does.
+async fn go_on(
+    context: &Context,
+    runner: &Runner,
+    began: DateTime<Utc>,
+    mut report: anyhow::Result<Report>,
+) -> anyhow::Result<Report> {
+    while is_database_lost(&report) && !context.stop.is_cancelled() {
+        warn!("the database was lost; the run goes on when it is back");
+        let Some(mut lock) = lock_again(&runner.store, &context.stop).await else { break };
+        runner.store.interrupt_crashed_runs(clock::now()).await?;
+        let ours = |run: &RunRecord| match &report {
+            Ok(report) => run.id == report.run,
+            // Its end could not be recorded.
+            Err(_) => run.heartbeat_at >= began,
+        };
+        let Some(run) = unfinished(&runner.store).await?.into_iter().find(ours) else { break };
+        report = execute(context, runner, &Assignment::Resume(run.id), &mut lock).await;
+        lock.release().await;
+    }
     report
+}
+
+fn is_database_lost(report: &anyhow::Result<Report>) -> bool {
+    match report {
+        Ok(report) => report.is_database_lost,
+        Err(error) => {
+            matches!(error.downcast_ref(), Some(runner::Error::Store(error)) if error.may_pass())
+        }
+    }
+}
+
+/// Takes the run lock as soon as the database is back; `None` if that takes too long, or on a signal.
+async fn lock_again(store: &Store, stop: &CancellationToken) -> Option<RunLock> {
+    let trying = async {
+        loop {
+            if let Ok(Some(lock)) = store.try_lock().await {
+                return lock;
+            }
+            tokio::time::sleep(LOCK_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        lock = tokio::time::timeout(PATIENCE, trying) => lock.ok(),
+        () = stop.cancelled() => None,
+    }
 }
 
 /// Asks for confirmation if a new full run would remove data; returns what was confirmed.
@@ -160,26 +219,37 @@ fn refusal(preview: &Preview) -> String {
     )
 }
 
-async fn under_lock(
-    context: &Context,
-    options: &Options,
-    (runner, agreed): (&Runner, Option<&Preview>),
-    lock: &mut RunLock,
-) -> anyhow::Result<Report> {
+/// The run to execute, after all that must be asked or refused.
+async fn under_lock(options: &Options, (runner, agreed): (&Runner, Option<&Preview>)) -> anyhow::Result<Assignment> {
     runner.store.interrupt_crashed_runs(clock::now()).await?;
     runner.store.end_cancelled_runs(clock::now()).await?;
     runner.store.abandon_outdated_parts(clock::now()).await?;
     warn_of_a_pause(&runner.store).await?;
     let assignment = assignment(options, &runner.store).await?;
-    if matches!(&assignment, Assignment::Open(request) if request.scope.is_everything()) && !options.retire {
-        let preview = runner.preview().await?;
-        if preview.difference.needs_consent() && agreed != Some(&preview) {
-            return Err(consent::Needed(refusal(&preview)).into());
+    if let Assignment::Open(Request { scope, .. }) = &assignment {
+        plan::part(&runner.inventory, scope).map_err(runner::Error::from)?;
+        if scope.is_everything() && !options.retire {
+            let preview = runner.preview().await?;
+            if preview.difference.needs_consent() && agreed != Some(&preview) {
+                return Err(consent::Needed(refusal(&preview)).into());
+            }
+        }
+        if options.fresh {
+            abandon(&runner.store, scope).await?;
         }
     }
+    Ok(assignment)
+}
+
+async fn execute(
+    context: &Context,
+    runner: &Runner,
+    assignment: &Assignment,
+    lock: &mut RunLock,
+) -> anyhow::Result<Report> {
     let done = CancellationToken::new();
     let work = async {
-        let report = runner.run(lock, &assignment, &context.stop).await;
+        let report = runner.run(lock, assignment, &context.stop).await;
         done.cancel();
         report
     };
@@ -191,18 +261,21 @@ async fn under_lock(
 async fn assignment(options: &Options, store: &Store) -> anyhow::Result<Assignment> {
     let scope = options.scope(store).await?;
     let unfinished = unfinished(store).await?;
-    if options.fresh {
-        // A partial-scope run does not abandon unfinished full runs.
-        for run in unfinished.iter().filter(|run| scope.is_everything() || !run.is_full) {
-            store.abandon_run(run.id, "abandoned by hand: crawl --fresh", clock::now()).await?;
-        }
-    } else if let Some(run) = unfinished.first().filter(|_| scope.is_everything()) {
+    if let Some(run) = unfinished.first().filter(|_| scope.is_everything() && !options.fresh) {
         if options.retire || options.accepted.drift {
             return Err(Misuse("there is an unfinished run; finish it with `sanggwond crawl`, or add --fresh").into());
         }
         return Ok(Assignment::Resume(run.id));
     }
     Ok(Assignment::Open(Request { scope, ..Request::new(Trigger::Manual) }))
+}
+
+/// Abandons the unfinished runs that a new one replaces. A partial-scope run does not abandon unfinished full runs.
+async fn abandon(store: &Store, scope: &Scope) -> anyhow::Result<()> {
+    for run in unfinished(store).await?.iter().filter(|run| scope.is_everything() || !run.is_full) {
+        store.abandon_run(run.id, "abandoned by hand: crawl --fresh", clock::now()).await?;
+    }
+    Ok(())
 }
 
 /// Warns if the schedule is paused: the run starts all the same.

@@ -122,6 +122,14 @@ pub(super) async fn reading(
     context: &Context,
     read: impl AsyncFnOnce(&Database) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
+    reading_for_long(context, async |database| database.store.unless_lost(Box::pin(read(database))).await).await
+}
+
+/// The same for a command that outlives the server that it began with.
+pub(super) async fn reading_for_long(
+    context: &Context,
+    read: impl AsyncFnOnce(&Database) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
     let database = Database::open(&context.config, context.is_demo).await?;
     let work = async {
         database.require_tables().await?;

@@ -7,7 +7,7 @@ mod list;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::output::{CsvWriter, Dialect, csv_row, print, print_json, reading, stdout};
+use super::output::{CsvWriter, Dialect, csv_row, print, print_json, reading, reading_for_long, stdout};
 use super::{Context, Exit, Misuse, TableFormat, exit_of_run};
 use crate::app::Database;
 use crate::clock;
@@ -41,7 +41,7 @@ pub(super) async fn run(context: &Context, options: &Options) -> anyhow::Result<
         return Err(Misuse("one run in full is not a table: --format text or json").into());
     }
     if options.follow {
-        return reading(context, async |database| Ok(exit_of_run(follow::follow(database).await?))).await;
+        return reading_for_long(context, async |database| Ok(exit_of_run(follow::follow(database).await?))).await;
     }
     let price = context.config.kakao.price_won;
     reading(context, async |database| show(database, options, price).await.map(|()| Exit::Done)).await

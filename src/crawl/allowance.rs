@@ -28,13 +28,15 @@ pub struct Reserve {
 struct Left {
     day: NaiveDate,
     requests: u32,
+    /// That of the primary on which they were reserved.
+    generation: u64,
 }
 
 impl Reserve {
     /// A reserve without requests.
     #[must_use]
     pub fn new(store: Store, quotas: Quotas) -> Self {
-        let left = Mutex::new(Left { day: day_of(clock::now()), requests: 0 });
+        let left = Mutex::new(Left { day: day_of(clock::now()), requests: 0, generation: store.generation() });
         Self { store, quotas, left }
     }
 
@@ -46,7 +48,8 @@ impl Reserve {
     }
 
     async fn give_back(&self, left: &Left) {
-        if left.requests == 0 {
+        // A new primary may not know the reservation.
+        if left.requests == 0 || left.generation != self.store.generation() {
             return;
         }
         if let Err(error) = self.store.return_requests(left.day, left.requests).await {
@@ -61,9 +64,10 @@ impl Allowance for Reserve {
         let mut left = self.left.lock().await;
         if left.day != today {
             self.give_back(&left).await;
-            *left = Left { day: today, requests: 0 };
+            *left = Left { day: today, requests: 0, ..*left };
         }
         if left.requests == 0 {
+            left.generation = self.store.generation();
             let reserved = self.store.reserve_requests(today, RESERVE, self.quotas).await;
             let reserved = reserved.map_err(|error| Error::Allowance(chain(&error)))?;
             left.requests = reserved.map_err(Error::AllowanceSpent)?;

@@ -33,6 +33,20 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Whether the database was lost, for example in a failover.
+    #[must_use]
+    pub fn is_loss_of_the_database(&self) -> bool {
+        match self {
+            Self::LockLost(error) | Self::Failed(crawl::Error::Store(error)) => error.may_pass(),
+            Self::Failed(crawl::Error::Api(_) | crawl::Error::Invalid(_) | crawl::Error::Drift(_))
+            | Self::Finished(_)
+            | Self::Stopped
+            | Self::GraceOver
+            | Self::Cancelled(_)
+            | Self::Panicked(_) => false,
+        }
+    }
+
     /// Whether a user asked for it: with a signal, or by cancelling the run.
     #[must_use]
     pub fn is_wanted(&self) -> bool {

@@ -34,6 +34,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// The sum of the durations of this process's requests.
     pub in_requests: Duration,
+    /// Whether it ended because the database was lost.
+    pub is_database_lost: bool,
 }
 
 impl Runner {

@@ -22,7 +22,8 @@ impl Store {
     /// Begins a transaction of a run and locks the row of the run.
     ///
     /// # Errors
-    /// When another process has taken over the run ([`Error::Superseded`]) or the database fails.
+    /// When another process has taken over the run ([`Error::Superseded`]), another primary has been promoted, or the database
+    /// fails.
     pub(super) async fn batch<'a>(
         &self,
         fence: Fence,
@@ -30,6 +31,10 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Batch<'a>, Error> {
         let mut transaction = self.pool.begin().await?;
+        // The new primary may lack the last rows of the run, so a batch that continues them must not be written there.
+        if self.generation() != fence.generation {
+            return Err(Error::replaced());
+        }
         let are_openings_held = hold(&mut transaction, fence).await?;
         Ok(Batch { transaction, run: fence.run, stations, now, are_openings_held })
     }

@@ -86,7 +86,7 @@ impl Store {
         let rows = sqlx::query!(
             "select l.place_id, l.distance_m from listing l join place_keyword m using (place_id, keyword_id)
              where l.station_id = $1 and l.keyword_id = $2 and l.gone_at is null and m.misses = 0
-             order by l.distance_m, l.place_id limit $3",
+             order by l.distance_m fetch first ($3) rows with ties",
             pair.station_id,
             pair.keyword_id,
             limit(wanted.places)

@@ -222,6 +222,12 @@ impl Store {
         Self { pool, target: self.target.clone(), watch: self.watch.clone(), ..*self }
     }
 
+    /// A number that changes when another primary has been promoted.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.target.hosts.generation()
+    }
+
     /// Repeats the checks of the owners and the purpose of our schema, because a pooler may use another database by now.
     ///
     /// # Errors

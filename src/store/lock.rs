@@ -105,7 +105,7 @@ impl RunLock {
             let answer = tokio::time::timeout(TIMEOUT, self.connection.ping()).await;
             if self.hosts.generation() != self.generation {
                 // The server that was the primary may still answer; its lock does not count any more.
-                return sqlx::Error::Io(std::io::Error::other("the primary is another server now")).into();
+                return Error::replaced();
             }
             match answer {
                 Ok(Ok(())) => kept(),

@@ -51,8 +51,8 @@ impl RunLock {
         Ok(count)
     }
 
-    /// Deletes places, unless they are more than `at_most`, and returns their number. A purge of all places also deletes the
-    /// recorded coverage.
+    /// Deletes places, unless they are more than `at_most`, and returns their number. What is recorded about the coverage where
+    /// they were is deleted, too, so that a place that comes back has not opened.
     ///
     /// # Errors
     /// When the database fails; nothing is deleted then.
@@ -64,10 +64,13 @@ impl RunLock {
             transaction.rollback().await?;
             return Ok(count);
         }
-        delete(&mut transaction, &places, now).await?;
-        if purge == Purge::All {
-            sqlx::query!("delete from station_keyword").execute(&mut *transaction).await?;
+        match purge {
+            Purge::All => {
+                sqlx::query!("delete from station_keyword").execute(&mut *transaction).await?;
+            }
+            Purge::Unseen { .. } => forget_coverage(&mut transaction, &places).await?,
         }
+        delete(&mut transaction, &places, now).await?;
         transaction.commit().await?;
         Ok(count)
     }
@@ -107,6 +110,19 @@ async fn chosen(connection: &mut PgConnection, purge: Purge) -> Result<Vec<Strin
 async fn count(connection: &mut PgConnection, places: &[String]) -> Result<PurgeCount, Error> {
     let total = sqlx::query_scalar!(r#"select count(*) as "count!" from place"#).fetch_one(connection).await?;
     Ok(PurgeCount { going: i64::try_from(places.len()).unwrap_or(i64::MAX), total })
+}
+
+/// The circles of these places are not complete without them. Places that are gone are not part of them any more.
+async fn forget_coverage(connection: &mut PgConnection, places: &[String]) -> Result<(), Error> {
+    sqlx::query!(
+        "update station_keyword set complete_since = null
+         where complete_since is not null and (station_id, keyword_id) in (
+             select station_id, keyword_id from listing where place_id = any($1) and gone_at is null)",
+        places
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Deletes places and the rows that refer to them, those first because of the foreign keys.

@@ -1,5 +1,6 @@
 //! The database is stopped, is full, or does not exist yet.
 
+use std::fs::File;
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
@@ -7,10 +8,13 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use sanggwond::store::private_server::PrivateServer;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::support::database;
+use crate::support::program::Running;
+use crate::support::replica::Pair;
 use crate::support::server::{folder_for_a_server, server};
-use crate::support::{Stage, skip};
+use crate::support::{Stage, lacks, skip};
 
 #[tokio::test]
 async fn a_daemon_waits_until_its_database_exists() {
@@ -142,7 +146,7 @@ async fn a_daemon_waits_for_a_free_connection_of_the_database() {
     // first line may be about a statement that was ended with its connection.
     let told = said.lines().filter(|line| line.contains("could not check which runs are due")).collect::<Vec<_>>();
     let has_reason = |line: &&str| line.contains("too many connections for role");
-    assert!(told.iter().all(|line| has_reason(line) || line.contains("(57P01)")), "{told:?}");
+    assert!(told.iter().all(|line| has_reason(line) || line.contains("a statement failed")), "{told:?}");
     assert!(told.last().is_some_and(has_reason), "{told:?}");
     let late = stage.value::<String>("select late_because from crawl_run").await;
     assert!(
@@ -173,8 +177,8 @@ impl<'a> SmallDisk<'a> {
 
     fn fill(&self) {
         // It ends with an error when the disk is full.
-        let zeros = std::fs::File::open("/dev/zero").unwrap();
-        std::io::copy(&mut std::io::BufReader::new(zeros), &mut std::fs::File::create(self.0.join("full")).unwrap())
+        let zeros = File::open("/dev/zero").unwrap();
+        std::io::copy(&mut std::io::BufReader::new(zeros), &mut File::create(self.0.join("full")).unwrap())
             .unwrap_err();
     }
 
@@ -219,4 +223,82 @@ async fn a_full_disk_interrupts_a_run_that_is_resumed_when_there_is_space() {
     let name = name.clone();
     drop(stage);
     database::run(&format!("drop tablespace {name}")).await;
+}
+
+/// An export that waits for a lock of the connection.
+async fn a_waiting_export(stage: &Stage, pair: &Pair) -> (Running, PgConnection) {
+    let mut blocker = PgConnection::connect_with(&pair.options()).await.unwrap();
+    sqlx::raw_sql("begin; lock table place in access exclusive mode").execute(&mut blocker).await.unwrap();
+    let export = stage.program(&["export", "--format", "csv"]).start();
+    let is_waiting = "select exists (select from pg_locks where not granted and relation = 'place'::regclass)";
+    while !sqlx::query_scalar::<_, bool>(is_waiting).fetch_one(&mut blocker).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    (export, blocker)
+}
+
+#[tokio::test]
+async fn a_run_and_its_follower_go_on_when_the_primary_is_lost_without_a_word_and_an_export_ends() {
+    if !server().await.is_private() {
+        lacks("the loss of a primary", "DATABASE_URL is set");
+        return;
+    }
+    let (mut pair, mut stage) = (Pair::start().await, Stage::small().await);
+    stage.database.url = pair.url();
+    stage.crawl().await;
+    let seen = stage.folder.path().join("followed");
+    stage.standin.hold();
+    let crawl = stage.program(&["crawl"]).start();
+    let follow = stage.program(&["runs", "--follow"]).start_into(File::create(&seen).unwrap());
+    while !std::fs::read_to_string(&seen).unwrap().contains("run 2 (manual)") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (export, _blocker) = a_waiting_export(&stage, &pair).await;
+
+    pair.freeze();
+    pair.promote().await;
+    let export = export.finish().await.expect_code(1);
+    stage.standin.release();
+    crawl.finish().await.expect_code(0);
+    follow.finish().await.expect_code(0);
+
+    assert!(export.stderr.contains("the primary is another server now"), "{}", export.stderr);
+    let followed = std::fs::read_to_string(&seen).unwrap();
+    assert!(followed.ends_with("\nrun 2 succeeded: all 6 cells done\n"), "{followed}");
+}
+
+#[tokio::test]
+async fn an_export_ends_when_its_only_server_is_lost_without_a_word() {
+    if !server().await.is_private() {
+        lacks("the loss of a server", "DATABASE_URL is set");
+        return;
+    }
+    let (pair, mut stage) = (Pair::start().await, Stage::small().await);
+    stage.database.url = pair.url_of_primary();
+    stage.crawl().await;
+    let (export, _blocker) = a_waiting_export(&stage, &pair).await;
+
+    pair.freeze();
+    let export = export.finish().await.expect_code(1);
+
+    assert!(export.stderr.contains("the database has not answered for 30s"), "{}", export.stderr);
+}
+
+#[tokio::test]
+async fn a_daemon_says_what_to_do_if_its_database_is_replaced_by_an_older_one() {
+    let stage = Stage::small().await;
+    let mut daemon = stage.program(&[]).set("SANGGWOND_SCHEDULE__HEARTBEAT", "100ms").start();
+    daemon.says("run 1 ended as succeeded").await;
+    stage
+        .execute(
+            "create table public.kept as select * from _sqlx_migrations order by version desc limit 1;
+             delete from _sqlx_migrations where version in (select version from public.kept)",
+        )
+        .await;
+    stage.value::<i64>("select request_run('{}')").await;
+    daemon.says("migrations are missing in the database (1): restart the daemon, or run `sanggwond migrate`").await;
+
+    stage.execute("insert into _sqlx_migrations select * from public.kept").await;
+    daemon.says("run 2 ended as succeeded").await;
+    daemon.terminate().await.expect_code(0);
 }

@@ -130,6 +130,20 @@ async fn a_clock_that_is_years_off_deletes_nothing() {
 }
 
 #[tokio::test]
+async fn what_comes_back_after_a_purge_of_old_places_has_not_opened() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    let ago = "now() - interval '100 days'";
+    stage.execute(&format!("update crawl_run set started_at = {ago}, finished_at = {ago}, heartbeat_at = {ago}")).await;
+    assert_eq!(purge(&stage, &["--not-seen-for", "90d", "--all"]).await, "26 places deleted\n");
+
+    stage.crawl().await;
+
+    assert_eq!(places(&stage).await, 26);
+    assert_eq!(stage.value::<i64>("select count(*) from place_change where kind = 'opened'").await, 0);
+}
+
+#[tokio::test]
 async fn a_run_after_a_purge_of_all_places_counts_as_the_first() {
     let stage = stage().await;
     stage.execute("update crawl_run set status = 'interrupted', finished_at = null where crawl_run_id = 4").await;

@@ -72,14 +72,11 @@ async fn a_second_attempt_that_a_signal_stops_is_made_when_the_run_is_resumed() 
 #[tokio::test]
 async fn a_killed_run_is_resumed_without_repeating_stored_cells() {
     let stage = Stage::small().await;
+    stage.program(&["migrate"]).finish().await.expect_code(0);
     stage.standin.script([Fault::Status(500, false)]);
     // All cells except the one that waits for its retry are stored.
-    let mut running = stage
-        .program(&["crawl"])
-        .set("SANGGWOND_KAKAO__BACKOFF", "1h")
-        .set("SANGGWOND_LOG__FILTER", "info,sanggwond::store=debug")
-        .start();
-    running.says("writing 5 cells took").await;
+    let running = stage.program(&["crawl"]).set("SANGGWOND_KAKAO__BACKOFF", "1h").start();
+    stage.becomes_true("select coalesce(max(cells_done), 0) = 5 from crawl_run").await;
     running.kill().await;
     assert_snapshot!(stage.rows("select status, cells_done from crawl_run").await, @"
     status   cells_done
@@ -92,6 +89,33 @@ async fn a_killed_run_is_resumed_without_repeating_stored_cells() {
     assert!(resumed.stderr.contains("run 1 resumed"), "{}", resumed.stderr);
     assert!(stage.standin.requests() - before <= 2, "what was stored was fetched again");
     assert_eq!(status(&stage).await, "succeeded");
+}
+
+#[tokio::test]
+async fn an_older_run_that_is_resumed_first_takes_no_place_from_a_newer_one() {
+    let stage = Stage::small().await;
+    stage.crawl().await;
+    let sent = stage.standin.requests();
+    stage.standin.hold();
+    let full = stage.program(&["crawl"]).start();
+    stage.standin.reached(sent + 1).await;
+    full.kill().await;
+    stage.standin.release();
+    let faults_for = vec![("공원".to_owned(), Fault::Status(500, false))];
+    stage.standin.set(Switches { faults_for, ..Switches::default() });
+    let part = stage.program(&["crawl", "--station", "서울역"]).set("SANGGWOND_KAKAO__BACKOFF", "1h").start();
+    stage.becomes_true("select coalesce(max(cells_done), 0) = 1 from crawl_run where scope is not null").await;
+    part.kill().await;
+    stage.standin.set(Switches::default());
+
+    stage.crawl().await;
+    stage.crawl().await;
+
+    let runs = "select format('%s, resumed %s times, %s missed', status, resumed_count, places_missed) from crawl_run
+        order by crawl_run_id";
+    let [first, full, part] =
+        ["succeeded, resumed 0 times", "succeeded, resumed 1 times", "succeeded, resumed 1 times"];
+    assert_eq!(stage.texts(runs).await, [first, full, part].map(|run| format!("{run}, 0 missed")));
 }
 
 #[tokio::test]

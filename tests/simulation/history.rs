@@ -166,7 +166,7 @@ impl History {
         if let Some(wish) = new.wish {
             self.answer(wish, run);
         }
-        Some(Fence { run, resumed_count: 0 })
+        Some(Fence { run, resumed_count: 0, generation: 0 })
     }
 
     /// Resumes a run; `None` if it is finished, or another is at work.
@@ -190,7 +190,7 @@ impl History {
             ..row.record.clone()
         };
         (row.reason, row.stalled_count) = (None, row.stalled_count + 1);
-        Some(Fence { run, resumed_count })
+        Some(Fence { run, resumed_count, generation: 0 })
     }
 
     /// Records cells that were read, and the requests that this took; whether the holder still has the run.

@@ -67,6 +67,11 @@ impl Pair {
         self.options_of(1 - self.primary).options([("search_path", "sanggwond")])
     }
 
+    /// The URL that names the primary alone.
+    pub(crate) fn url_of_primary(&self) -> String {
+        self.options_of(self.primary).to_url_lossy().to_string()
+    }
+
     /// The URL that names the standby alone.
     pub(crate) fn url_of_standby(&self) -> String {
         self.options_of(1 - self.primary).to_url_lossy().to_string()
@@ -77,14 +82,24 @@ impl Pair {
         options.username("postgres").database("postgres")
     }
 
-    /// Kills all processes of the primary, as when its machine is lost.
+    /// Kills all processes of the primary: its connections are closed.
     pub(crate) fn kill(&self) {
-        let file = fs::read_to_string(format!("{}/postmaster.pid", self.data(self.primary))).unwrap();
+        self.signal(self.primary, Signal::SIGKILL);
+    }
+
+    /// Stops all processes of the primary, as when its machine has lost its power: nothing closes its connections.
+    pub(crate) fn freeze(&self) {
+        self.signal(self.primary, Signal::SIGSTOP);
+    }
+
+    fn signal(&self, index: usize, signal: Signal) {
+        // Without the file it does not run.
+        let Ok(file) = fs::read_to_string(format!("{}/postmaster.pid", self.data(index))) else { return };
         let postmaster: i32 = file.lines().next().unwrap().parse().unwrap();
         let children = children_of(postmaster);
         for process in std::iter::once(postmaster).chain(children) {
             // A child may have ended by itself.
-            kill(Pid::from_raw(process), Signal::SIGKILL).ok();
+            kill(Pid::from_raw(process), signal).ok();
         }
     }
 
@@ -182,6 +197,7 @@ impl Pair {
 impl Drop for Pair {
     fn drop(&mut self) {
         for index in [0, 1] {
+            self.signal(index, Signal::SIGCONT);
             self.control(index, "stop", &["-m", "immediate"]);
         }
     }

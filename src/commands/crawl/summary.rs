@@ -16,7 +16,7 @@ pub(super) fn show(report: &Report, format: Format) -> anyhow::Result<()> {
 }
 
 fn lines(report: &Report) -> [String; 7] {
-    let Report { run, end, counts, elapsed, in_requests } = report;
+    let Report { run, end, counts, elapsed, in_requests, is_database_lost: _ } = report;
     let reason = end.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let seconds = elapsed.as_secs_f64();
     // A split cell counts as done, because its sub-rectangles are separate cells.
@@ -69,7 +69,7 @@ fn lines(report: &Report) -> [String; 7] {
 }
 
 fn as_json(report: &Report) -> serde_json::Value {
-    let Report { run, end, counts, elapsed, in_requests } = report;
+    let Report { run, end, counts, elapsed, in_requests, is_database_lost: _ } = report;
     json!({
         "crawl_run_id": run.0,
         "status": end.status.as_str(),

@@ -66,6 +66,7 @@ pub struct RunPlan {
 #[derive(Debug)]
 pub struct Opening {
     transaction: Transaction<'static, Postgres>,
+    generation: u64,
     /// The stations in use.
     pub stations: Vec<StoredStation>,
     /// The keywords in use.
@@ -81,6 +82,7 @@ impl Store {
     pub async fn open_run(&self, wanted: &Inventory, now: DateTime<Utc>) -> Result<Opening, Error> {
         let Inventory { stations, keywords, radius_m } = wanted;
         let radius_m = *radius_m;
+        let generation = self.generation();
         let mut transaction = self.pool.begin().await?;
         let shift = inventory::sync_stations(&mut transaction, stations, now).await?;
         let has_other_keywords = inventory::sync_keywords(&mut transaction, keywords, now).await?;
@@ -93,7 +95,7 @@ impl Store {
         }
         let mut keywords = inventory::keywords(&mut transaction).await?;
         keywords.retain(|keyword| !keyword.is_retired);
-        Ok(Opening { transaction, stations, keywords })
+        Ok(Opening { transaction, generation, stations, keywords })
     }
 
     /// Resumes an unfinished run; the process that held it before can no longer write. If the listings have been recomputed
@@ -102,6 +104,7 @@ impl Store {
     /// # Errors
     /// When the run is finished ([`Error::Superseded`]), another run is at work, or the database fails.
     pub async fn resume_run(&self, run: RunId, host: &str, now: DateTime<Utc>) -> Result<Fence, Error> {
+        let generation = self.generation();
         let mut transaction = self.pool.begin().await?;
         let listed_radius_m = listed_radius_m(&mut transaction).await?;
         let resumed = sqlx::query!(
@@ -119,6 +122,15 @@ impl Store {
         .fetch_optional(&mut *transaction)
         .await?
         .ok_or(Error::Superseded(run))?;
+        // A newer run that is unfinished loses the stamp of what both find, so it must not take that for missing.
+        sqlx::query!(
+            "update crawl_cell cell set complete = false from crawl_run newer
+             where newer.crawl_run_id = cell.crawl_run_id and newer.crawl_run_id > $1
+             and newer.status in ('interrupted', 'failed') and cell.complete",
+            run.0
+        )
+        .execute(&mut *transaction)
+        .await?;
         if let Some(radius_m) = resumed.radius_m.filter(|_| resumed.radius_m != listed_radius_m) {
             let mut stations = inventory::stations(&mut transaction).await?;
             stations.retain(|station| !station.is_retired);
@@ -126,7 +138,7 @@ impl Store {
             places::relist(&mut transaction, &map, &[]).await?;
         }
         transaction.commit().await?;
-        Ok(Fence { run, resumed_count: resumed.resumed_count })
+        Ok(Fence { run, resumed_count: resumed.resumed_count, generation })
     }
 
     /// The stations, keywords and settings with which a run was opened.
@@ -212,7 +224,7 @@ impl Opening {
         }
         notices::note(&mut self.transaction, RunId(id), Some(Event::Started), now).await?;
         self.transaction.commit().await?;
-        Ok(Fence { run: RunId(id), resumed_count: 0 })
+        Ok(Fence { run: RunId(id), resumed_count: 0, generation: self.generation })
     }
 }
 
