@@ -15,14 +15,14 @@ use super::{Context, Exit, Format, Misuse, consent, due, exit_of_run};
 use crate::app::{self, Database, Equipment, Obstacle};
 use crate::clock;
 use crate::crawl::canary::Heed;
-use crate::crawl::plan;
 use crate::crawl::review::rules::Guard;
 use crate::domain::run::{RunId, RunRecord, Scope, Trigger};
 use crate::domain::text;
 use crate::runner::{self, Assignment, Preview, Report, Request, Retiring, Runner};
-use crate::store::{RunLock, Store};
+use crate::store::{self, RunLock, Store};
+use crate::telemetry::chain;
 
-/// How long a database that was lost is waited for, and the pause between two attempts.
+/// How long a database that was lost is waited for, and the pause between two attempts to go on.
 const PATIENCE: Duration = Duration::from_mins(10);
 const LOCK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -160,15 +160,17 @@ async fn go_on(
 ) -> anyhow::Result<Report> {
     while is_database_lost(&report) && !context.stop.is_cancelled() {
         warn!("the database was lost; the run goes on when it is back");
-        let Some(mut lock) = lock_again(&runner.store, &context.stop).await else { break };
-        runner.store.interrupt_crashed_runs(clock::now()).await?;
-        let ours = |run: &RunRecord| match &report {
+        let is_ours = |run: &RunRecord| match &report {
             Ok(report) => run.id == report.run,
-            // Its end could not be recorded.
-            Err(_) => run.heartbeat_at >= began,
+            // Its end could not be recorded. Nobody else could start a run meanwhile.
+            Err(_) => run.trigger == Trigger::Manual && run.heartbeat_at >= began,
         };
-        let Some(run) = unfinished(&runner.store).await?.into_iter().find(ours) else { break };
-        report = execute(context, runner, &Assignment::Resume(run.id), &mut lock).await;
+        let taken = tokio::select! {
+            taken = tokio::time::timeout(PATIENCE, take_again(&runner.store, is_ours)) => taken,
+            () = context.stop.cancelled() => break,
+        };
+        let Ok(Some((run, mut lock))) = taken else { break };
+        report = execute(context, runner, &Assignment::Resume(run), &mut lock).await;
         lock.release().await;
     }
     report
@@ -183,20 +185,45 @@ fn is_database_lost(report: &anyhow::Result<Report>) -> bool {
     }
 }
 
-/// Takes the run lock as soon as the database is back; `None` if that takes too long, or on a signal.
-async fn lock_again(store: &Store, stop: &CancellationToken) -> Option<RunLock> {
-    let trying = async {
-        loop {
-            if let Ok(Some(lock)) = store.try_lock().await {
-                return lock;
+/// Takes the run lock again as soon as the database is back and the run may be resumed; `None` if that will not happen.
+async fn take_again(store: &Store, is_ours: impl Fn(&RunRecord) -> bool) -> Option<(RunId, RunLock)> {
+    loop {
+        match store.unless_lost(try_again(store, &is_ours)).await {
+            Ok(Again::Taken(run, lock)) => return Some((run, lock)),
+            Ok(Again::Wait) => {}
+            Ok(Again::Ended) => return None,
+            Err(error) if error.may_pass() => {}
+            Err(error) => {
+                warn!("the run does not go on: {}", chain(&error));
+                return None;
             }
-            tokio::time::sleep(LOCK_PAUSE).await;
         }
-    };
-    tokio::select! {
-        lock = tokio::time::timeout(PATIENCE, trying) => lock.ok(),
-        () = stop.cancelled() => None,
+        tokio::time::sleep(LOCK_PAUSE).await;
     }
+}
+
+/// Whether a run goes on.
+enum Again {
+    Taken(RunId, RunLock),
+    /// Another process holds the lock, or the run made no progress the last times.
+    Wait,
+    /// It is not unfinished any more.
+    Ended,
+}
+
+async fn try_again(store: &Store, is_ours: impl Fn(&RunRecord) -> bool) -> Result<Again, store::Error> {
+    let Some(lock) = store.try_lock().await? else { return Ok(Again::Wait) };
+    let now = clock::now();
+    store.interrupt_crashed_runs(now).await?;
+    store.end_cancelled_runs(now).await?;
+    let history = store.run_records().await?;
+    let again = match history.iter().find(|run| run.status.is_unfinished() && is_ours(run)) {
+        Some(run) if run.resume_at.is_none_or(|at| at <= now) => return Ok(Again::Taken(run.id, lock)),
+        Some(_) => Again::Wait,
+        None => Again::Ended,
+    };
+    lock.release().await;
+    Ok(again)
 }
 
 /// Asks for confirmation if a new full run would remove data; returns what was confirmed.
@@ -227,7 +254,7 @@ async fn under_lock(options: &Options, (runner, agreed): (&Runner, Option<&Previ
     warn_of_a_pause(&runner.store).await?;
     let assignment = assignment(options, &runner.store).await?;
     if let Assignment::Open(Request { scope, .. }) = &assignment {
-        plan::part(&runner.inventory, scope).map_err(runner::Error::from)?;
+        runner.check(scope).await?;
         if scope.is_everything() && !options.retire {
             let preview = runner.preview().await?;
             if preview.difference.needs_consent() && agreed != Some(&preview) {

@@ -123,6 +123,17 @@ impl Runner {
         Preview::of(&self.store, &self.inventory).await
     }
 
+    /// Checks that a new run of this scope can be opened.
+    ///
+    /// # Errors
+    /// When it names what does not exist, or the database fails.
+    pub async fn check(&self, scope: &Scope) -> Result<(), Error> {
+        if let Some(run) = scope.failed_cells_of {
+            self.failed_cells(run).await?;
+        }
+        self.choose(scope).await.map(drop)
+    }
+
     async fn choose(&self, scope: &Scope) -> Result<Chosen, Error> {
         if scope.failed_cells_of.is_some() {
             let stored = Inventory::of(&self.store.inventory().await?, self.inventory.radius_m);

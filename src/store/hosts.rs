@@ -161,6 +161,12 @@ impl Hosts {
         generation > 0 && since > then
     }
 
+    /// Logs in at the server that was found last, and no more: a pooler may have no session for it.
+    pub(super) async fn probe(&self) -> Result<(), sqlx::Error> {
+        let options = self.options().clone();
+        PgConnection::connect_with(&options).await?.close().await
+    }
+
     /// Checks a session of a pool, which was made with the options of the server that was found last.
     pub(super) async fn check(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if self.is_plain() {

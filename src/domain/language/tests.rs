@@ -70,7 +70,7 @@ fn verdicts_and_reasons_of_the_database_are_said_in_korean() {
             "1 of 6 cells failed: 1 cell failed twice; see the view run_failure",
             "셀 6개 중 1개 실패: 셀 1개가 두 번 실패; 뷰 run_failure 참고",
         ),
-        ("cancelled by kim@ops-1: wrong keywords", "kim@ops-1이 취소: wrong keywords"),
+        ("cancelled by kim@ops-1: wrong keywords", "취소한 사람 kim@ops-1: wrong keywords"),
         (
             "unfinished: 3 of 6 cells done: the quota is spent: all 25000 requests of 2026-11 are used (kakao.monthly_quota); the next ones \
              are granted on 2026-12-01 in Seoul",

@@ -88,6 +88,10 @@ impl Store {
             return was_finished(&mut transaction, fence, end, now).await;
         }
         if let Some(findings) = findings {
+            // The new primary may lack the last cells of the run.
+            if self.generation() != fence.generation {
+                return Err(Error::replaced());
+            }
             let mut batch =
                 Batch { transaction, run: fence.run, stations: &findings.stations, now, are_openings_held: false };
             write(&mut batch, findings).await?;
