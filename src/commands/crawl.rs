@@ -159,7 +159,7 @@ async fn go_on(
     mut report: anyhow::Result<Report>,
 ) -> anyhow::Result<Report> {
     while is_database_lost(&report) && !context.stop.is_cancelled() {
-        warn!("the database was lost; the run goes on when it is back");
+        warn!("the database failed; the run goes on when it works again");
         let is_ours = |run: &RunRecord| match &report {
             Ok(report) => run.id == report.run,
             // Its end could not be recorded. Nobody else could start a run meanwhile.
@@ -191,7 +191,10 @@ async fn take_again(store: &Store, is_ours: impl Fn(&RunRecord) -> bool) -> Opti
         match store.unless_lost(try_again(store, &is_ours)).await {
             Ok(Again::Taken(run, lock)) => return Some((run, lock)),
             Ok(Again::Wait) => {}
-            Ok(Again::Ended) => return None,
+            Ok(Again::Ended) => {
+                warn!("the run was ended by another process meanwhile: `sanggwond runs` shows how");
+                return None;
+            }
             Err(error) if error.may_pass() => {}
             Err(error) => {
                 warn!("the run does not go on: {}", chain(&error));
