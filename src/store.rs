@@ -216,7 +216,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a session belongs to was the primary, and is not any more.
+    /// The server of a session is not the primary any more.
     fn replaced() -> Self {
         sqlx::Error::Io(std::io::Error::other("the primary is another server now")).into()
     }
@@ -270,7 +270,7 @@ pub struct Fence {
     pub run: RunId,
     /// How many times the run had been resumed when it was claimed.
     pub resumed_count: i32,
-    /// That of the primary on which it was claimed ([`Store::generation`]).
+    /// The generation of the primary when it was claimed ([`Store::generation`]).
     pub generation: u64,
 }
 

@@ -28,7 +28,7 @@ pub struct Reserve {
 struct Left {
     day: NaiveDate,
     requests: u32,
-    /// That of the primary on which they were reserved.
+    /// The generation of the primary when they were reserved.
     generation: u64,
 }
 

@@ -77,7 +77,7 @@ pub async fn subject(
     let (station, keyword, known, radius_m_of_circle) = match chosen {
         None => (first, keyword, BTreeSet::new(), radius_m),
         Some((station, keyword)) => {
-            // If there are more places, the circle ends behind the last one that is known, with all at the same distance.
+            // If there are more places, the circle ends behind the last one that is known; all at its distance are known, too.
             let farthest_m = familiar.places.last().map_or(0, |(_, distance_m)| distance_m.unsigned_abs());
             let is_all = familiar.places.len() == familiar.count;
             let circle_m = if is_all { radius_m } else { radius_m.min(farthest_m + 1) };
